@@ -1,0 +1,225 @@
+"""Golden model of the chip: outputs, preactivations and exact cycle counts, for many inputs at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from behavioral_models.geometry import ChipGeometry
+from behavioral_models.macro import read_table
+from behavioral_models.passes import (
+    Configuration,
+    PassConfig,
+    Result,
+    Start,
+    bits_of_planes,
+)
+
+__all__ = ["GoldenChip", "check_image", "check_registers"]
+
+
+def check_image(geometry: ChipGeometry, image: ArrayLike) -> NDArray[np.bool_]:
+    """A program image as a bool array (macro, row, column); ValueError if its shape does not fit."""
+    bits = np.asarray(image)
+    if bits.shape != geometry.image_shape:
+        raise ValueError(
+            f"A program image of this chip has shape {geometry.image_shape} (macro, row, column), "
+            f"not {bits.shape}"
+        )
+    if bits.dtype != np.bool_ and not np.isin(bits, (0, 1)).all():
+        raise ValueError("A program image holds bits: 0 or 1, nothing else")
+    return bits.astype(bool)
+
+
+class GoldenChip:
+    """What a chip of this geometry answers, computed without a clock.
+
+    Parameters
+    ----------
+    geometry : ChipGeometry
+    read_timing : int
+        Clock cycles a row, 1 to 3; the answers do not depend on it, the cycle counts do.
+
+    Attributes
+    ----------
+    table : bool array (macro, row, column, x)
+        What every sense gives; all zero until something is loaded.
+    registers : int32 array (banks, columns)
+        The neuron registers as the last run left them; 0 at first.
+    """
+
+    def __init__(self, geometry: ChipGeometry, read_timing: int = 1) -> None:
+        if read_timing not in (1, 2, 3):
+            raise ValueError(
+                f"Read timing must be 1, 2 or 3 cycles a row, not {read_timing!r}"
+            )
+        self.geometry = geometry
+        self.read_timing = read_timing
+        self.table = np.zeros((*geometry.image_shape, 2), dtype=bool)
+        self.registers = np.zeros((geometry.banks, geometry.columns), dtype=np.int32)
+
+    def load(self, image: ArrayLike) -> None:
+        """Take a program image, bool (macro, row, column), free of errors."""
+        self.load_table(read_table(check_image(self.geometry, image)))
+
+    def load_table(self, table: ArrayLike) -> None:
+        """Take what every sense gives, bool (macro, row, column, x), errors included."""
+        table = np.asarray(table, dtype=bool)
+        if table.shape != self.table.shape:
+            raise ValueError(
+                f"A read table of this chip has shape {self.table.shape} (macro, row, column, x), "
+                f"not {table.shape}"
+            )
+        self.table = table
+
+    def run(
+        self,
+        pass_config: PassConfig,
+        inputs: ArrayLike,
+        readout: bool = False,
+        registers: ArrayLike | None = None,
+    ) -> Result:
+        """Run a batch of inferences, one after the other on the same chip.
+
+        Parameters
+        ----------
+        pass_config : PassConfig
+        inputs : array (batch, inputs)
+            Bits, or unsigned integers of `planes` bits; input m * weight_rows + i goes to row i of
+            macro m of its bank, bank after bank when TWO_LAYER.
+        readout : bool
+            Whether preactivations are wanted.
+        registers : int array (batch, neurons), optional
+            Start values of the enabled banks' registers; needed with Start.PRELOAD, refused otherwise.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        ValueError
+            If the pass does not fit the chip, or the arrays do not fit the pass.
+        """
+        geometry = self.geometry
+        pass_config.check(geometry)
+        inputs = np.asarray(inputs)
+        width = pass_config.inputs(geometry)
+        if inputs.ndim != 2 or inputs.shape[1] != width:
+            raise ValueError(
+                f"This pass takes inputs of shape (batch, {width}), not {inputs.shape}"
+            )
+        start_values = self._start_values(pass_config, len(inputs), registers)
+        planes = bits_of_planes(inputs, pass_config)
+        chained = pass_config.configuration is Configuration.CHAINED
+        sums: dict[int, NDArray[np.int32]] = {}
+        outputs: dict[int, NDArray[np.bool_]] = {}
+        for bank in pass_config.enabled_banks(geometry):
+            if chained and bank == 1:
+                bits = self._chained_inputs(outputs[0], pass_config)
+                planes_seen = np.zeros((len(bits), planes.shape[1], bits.shape[1]), dtype=bool)
+                planes_seen[:, -1] = bits
+                counted = [False] * (planes.shape[1] - 1) + [True]
+            else:
+                share = planes.shape[2] // geometry.banks
+                two_layer = pass_config.configuration is Configuration.TWO_LAYER
+                planes_seen = planes[:, :, bank * share : (bank + 1) * share] if two_layer else planes
+                counted = [True] * planes.shape[1]
+            sums[bank] = self._bank(bank, pass_config, planes_seen, counted, start_values.get(bank))
+            outputs[bank] = sums[bank] < 0
+            if len(inputs):
+                self.registers[bank] = sums[bank][-1]
+        return Result(
+            outputs=np.concatenate(list(outputs.values()), axis=1),
+            preactivations=-np.concatenate(list(sums.values()), axis=1) if readout else None,
+            cycles=pass_config.cycles(geometry, self.read_timing, len(inputs), readout),
+        )
+
+    def _start_values(
+        self, pass_config: PassConfig, batch: int, registers: ArrayLike | None
+    ) -> dict[int, NDArray[np.int32]]:
+        geometry = self.geometry
+        banks = pass_config.enabled_banks(geometry)
+        if pass_config.start is Start.PRELOAD:
+            values = check_registers(pass_config, geometry, batch, registers)
+            columns = geometry.columns
+            return {b: values[:, i * columns : (i + 1) * columns] for i, b in enumerate(banks)}
+        if registers is not None:
+            raise ValueError("Start values are for passes that start from a preload")
+        if pass_config.start is Start.REGISTERS:
+            if batch > 1:
+                raise ValueError(
+                    "A pass that starts from the registers runs one inference at a time; "
+                    "preload to run a batch"
+                )
+            return {b: self.registers[b][None, :] for b in banks}
+        return {}
+
+    def _chained_inputs(
+        self, first_layer: NDArray[np.bool_], pass_config: PassConfig
+    ) -> NDArray[np.bool_]:
+        """Bank 1's inputs: bank 0's outputs, then zeros."""
+        width = self.geometry.macros_per_bank * pass_config.weight_rows
+        bits = np.zeros((len(first_layer), width), dtype=bool)
+        used = min(width, first_layer.shape[1])
+        bits[:, :used] = first_layer[:, :used]
+        return bits
+
+    def _bank(
+        self,
+        bank: int,
+        pass_config: PassConfig,
+        planes: NDArray[np.bool_],
+        counted: list[bool],
+        start_values: NDArray[np.int32] | None,
+    ) -> NDArray[np.int32]:
+        """Registers (batch, columns) after a pass: shifts and counts as the chip makes them."""
+        geometry = self.geometry
+        w = pass_config.weight_rows
+        first = bank * geometry.macros_per_bank
+        enabled = [
+            m - first
+            for m in pass_config.enabled_macros(geometry)
+            if 0 <= m - first < geometry.macros_per_bank
+        ]
+        table = self.table[[first + m for m in enabled]]
+        batch = planes.shape[0]
+        total = np.zeros((batch, geometry.columns), dtype=np.int64)
+        if start_values is not None:
+            total += start_values
+        # popcount of a plane = sum of read(0) + sum over x = 1 of (read(1) - read(0))
+        weights = table[:, :w].astype(np.float32)
+        at_zero = weights[..., 0].sum(axis=(0, 1))
+        difference = (weights[..., 1] - weights[..., 0]).reshape(-1, geometry.columns)
+        thresholds = table[..., 1].sum(axis=0, dtype=np.int64)  # (row, column)
+        row = pass_config.first_threshold_row
+        for index in range(pass_config.counted_planes):
+            shifts = pass_config.initial_shifts if index == 0 else 1
+            for threshold_row in range(row, row + shifts):
+                total = 2 * total + thresholds[threshold_row]
+            row += shifts
+            if counted[index]:
+                x = planes[:, index].reshape(batch, geometry.macros_per_bank, w)[:, enabled]
+                popcount = x.reshape(batch, -1).astype(np.float32) @ difference + at_zero
+                total = total - popcount.astype(np.int64)
+        half = 1 << geometry.register_width - 1
+        return (((total + half) & (2 * half - 1)) - half).astype(np.int32)
+
+
+def check_registers(
+    pass_config: PassConfig, geometry: ChipGeometry, batch: int, registers: ArrayLike | None
+) -> NDArray[np.int32]:
+    """Preload values as int32 (batch, neurons); ValueError if missing, misshapen or too large."""
+    shape = (batch, pass_config.neurons(geometry))
+    if registers is None:
+        raise ValueError(f"A pass that starts from a preload needs registers of shape {shape}")
+    values = np.asarray(registers)
+    if values.shape != shape:
+        raise ValueError(f"This pass preloads registers of shape {shape}, not {values.shape}")
+    half = 1 << geometry.register_width - 1
+    if values.size and not -half <= values.min() <= values.max() < half:
+        raise ValueError(
+            f"A register of {geometry.register_width} bits holds {-half} to {half - 1}, "
+            f"not {values.min()} to {values.max()}"
+        )
+    return values.astype(np.int32)
