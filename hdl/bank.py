@@ -1,0 +1,97 @@
+"""A bank: macros' XNOR bits in, one neuron register a column, output bits out."""
+
+from amaranth.hdl import C, Cat, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .cells import gated_domain
+from .neuron import NeuronRegister
+from .popcount import Popcount
+
+__all__ = ["Bank"]
+
+
+class Bank(wiring.Component):
+    """The neuron registers that share a bank's macros, with their popcounts.
+
+    A step takes one cycle: `enable` says which macros' bits are counted in it.
+
+    Parameters
+    ----------
+    parameters : ChipParameters
+
+    Members
+    -------
+    xnor_0, xnor_1, ... : In(columns)
+        What the macros read, one member a macro.
+    enable : In(macros_per_bank)
+        Macros whose bits count; 0 while registers are loaded.
+    step, shift, clear : In(1)
+        As in NeuronRegister, for all neurons.
+    select : In(range(columns))
+        Neuron that is read out or loaded.
+    read : In(1)
+        Show the selected register on `value`, which is 0 otherwise.
+    load : In(1)
+        Load `load_value` into the selected register at the end of the cycle.
+    load_value : In(signed(width))
+    value : Out(signed(width))
+    negative : Out(columns)
+        Sign bits: the neurons' outputs.
+    """
+
+    def __init__(self, parameters):
+        geometry = parameters.geometry
+        self._parameters = parameters
+        super().__init__({
+            **{f"xnor_{macro}": In(geometry.columns) for macro in range(geometry.macros_per_bank)},
+            "enable": In(geometry.macros_per_bank),
+            "step": In(1),
+            "shift": In(1),
+            "clear": In(1),
+            "select": In(range(max(2, geometry.columns))),
+            "read": In(1),
+            "load": In(1),
+            "load_value": In(signed(geometry.register_width)),
+            "value": Out(signed(geometry.register_width)),
+            "negative": Out(geometry.columns),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        parameters, geometry = self._parameters, self._parameters.geometry
+        macros, columns, width = geometry.macros_per_bank, geometry.columns, geometry.register_width
+
+        step = Signal()
+        selected = Signal(columns)
+        m.d.comb += step.eq(self.step | self.load)
+        with m.If(self.read | self.load):
+            m.d.comb += selected.eq(C(1) << self.select)
+        if parameters.style != "enabled":
+            gated_domain(m, "neurons", step)
+
+        shown = []
+        for column in range(columns):
+            popcount = Popcount(macros)
+            neuron = NeuronRegister(width, macros, parameters.style, parameters.borrow_split)
+            m.submodules[f"popcount_{column}"] = popcount
+            m.submodules[f"neuron_{column}"] = neuron
+            bits = Cat(getattr(self, f"xnor_{macro}")[column] for macro in range(macros))
+            m.d.comb += [
+                popcount.i.eq(bits & self.enable),
+                neuron.count.eq(popcount.o),
+                neuron.step.eq(step),
+                neuron.shift.eq(self.shift),
+                neuron.clear.eq(self.clear),
+                neuron.load.eq(self.load & selected[column]),
+                neuron.load_value.eq(self.load_value),
+                self.negative[column].eq(neuron.negative),
+            ]
+            shown.append(neuron.value & selected[column].replicate(width))
+        while len(shown) > 1:  # AND-OR, so that registers nobody reads toggle nothing
+            shown = [
+                shown[i] | shown[i + 1] if i + 1 < len(shown) else shown[i]
+                for i in range(0, len(shown), 2)
+            ]
+        m.d.comb += self.value.eq(shown[0])
+        return m

@@ -1,0 +1,164 @@
+"""Frames on the byte stream: escapes and END marks taken off and put on, with the checksum."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from behavioral_models import protocol
+
+__all__ = ["Checksum", "Deframer", "Framer", "Token"]
+
+
+class Checksum(wiring.Component):
+    """The packets' CRC, CRC-16/IBM-3740, a byte a cycle; 0 after a frame whose own CRC came last.
+
+    Members
+    -------
+    data : In(8), valid : In(1)
+        A byte to take in.
+    start : In(1)
+        Begin anew with the next byte; not together with `valid`.
+    crc : Out(16)
+        Of all bytes since the start.
+    """
+
+    data: In(8)
+    valid: In(1)
+    start: In(1)
+    crc: Out(16, init=protocol.CRC_START)
+
+    def elaborate(self, platform):
+        m = Module()
+        # Bits of crc and data that each bit of the following crc is the parity of.
+        following = [{("crc", bit)} for bit in range(16)]
+        for bit in reversed(range(8)):
+            feedback = following[15] ^ {("data", bit)}
+            following = [set(), *following[:15]]
+            for place in range(16):
+                if protocol.CRC_POLYNOMIAL >> place & 1:
+                    following[place] = following[place] ^ feedback
+        with m.If(self.start):
+            m.d.sync += self.crc.eq(protocol.CRC_START)
+        with m.Elif(self.valid):
+            for place, bits in enumerate(following):
+                m.d.sync += self.crc[place].eq(
+                    Cat(getattr(self, name)[bit] for name, bit in sorted(bits)).xor())
+        return m
+
+
+#: A byte of a frame, or (`end`) the frame's end, and then whether an escape in it was `damaged`.
+Token = data.StructLayout({"byte": 8, "end": 1, "damaged": 1})
+
+
+class Deframer(wiring.Component):
+    """Turns the byte stream into tokens, up to one a cycle, without latency.
+
+    Members
+    -------
+    i : In(stream of bytes)
+    o : Out(stream of Token)
+    """
+
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(Token))
+
+    def elaborate(self, platform):
+        m = Module()
+        escaped = Signal()
+        damaged = Signal()
+        token = self.o.payload
+        silent = Signal()
+        m.d.comb += [
+            token.byte.eq(self.i.payload),
+            token.end.eq(self.i.payload == protocol.END),
+            token.damaged.eq(damaged | escaped),
+            silent.eq(~token.end & (self.i.payload == protocol.ESCAPE)),
+        ]
+        with m.If(escaped & ~token.end):
+            m.d.comb += silent.eq(0)
+            with m.Switch(self.i.payload):
+                with m.Case(protocol.ESCAPED_END):
+                    m.d.comb += token.byte.eq(protocol.END)
+                with m.Case(protocol.ESCAPED_ESCAPE):
+                    m.d.comb += token.byte.eq(protocol.ESCAPE)
+                with m.Default():
+                    m.d.comb += silent.eq(1)
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & ~silent),
+            self.i.ready.eq(self.o.ready | silent),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += escaped.eq(silent & ~escaped)
+            with m.If(token.end):
+                m.d.sync += [escaped.eq(0), damaged.eq(0)]
+            with m.Elif(silent & escaped):
+                m.d.sync += damaged.eq(1)
+        return m
+
+
+class Framer(wiring.Component):
+    """Turns an answer into a frame: END, the bytes escaped, their checksum, END.
+
+    Members
+    -------
+    i : In(stream of (byte, last))
+        The answer's bytes; `last` marks its last.
+    o : Out(stream of bytes)
+    """
+
+    i: In(stream.Signature(data.StructLayout({"byte": 8, "last": 1})))
+    o: Out(stream.Signature(8))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.checksum = crc = Checksum()
+        escaped = Signal()
+        plain = Signal(8)
+        special = Signal()
+        moves = Signal()
+        m.d.comb += [
+            special.eq((plain == protocol.END) | (plain == protocol.ESCAPE)),
+            self.o.payload.eq(plain),
+            moves.eq(self.o.ready & self.o.valid & (~special | escaped)),
+            crc.data.eq(self.i.payload.byte),
+        ]
+        with m.If(escaped):
+            with m.If(plain == protocol.END):
+                m.d.comb += self.o.payload.eq(protocol.ESCAPED_END)
+            with m.Else():
+                m.d.comb += self.o.payload.eq(protocol.ESCAPED_ESCAPE)
+        with m.Elif(special):
+            m.d.comb += self.o.payload.eq(protocol.ESCAPE)
+        with m.If(self.o.ready & self.o.valid):
+            m.d.sync += escaped.eq(special & ~escaped)
+
+        with m.FSM(name="framer"):
+            with m.State("BEGIN"):
+                m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.eq(protocol.END)]
+                m.d.sync += escaped.eq(0)
+                m.d.comb += crc.start.eq(1)
+                with m.If(self.i.valid & self.o.ready):
+                    m.next = "CONTENTS"
+            with m.State("CONTENTS"):
+                m.d.comb += [
+                    plain.eq(self.i.payload.byte),
+                    self.o.valid.eq(self.i.valid),
+                    self.i.ready.eq(moves),
+                    crc.valid.eq(moves),
+                ]
+                with m.If(moves & self.i.payload.last):
+                    m.next = "CHECKSUM_HIGH"
+            with m.State("CHECKSUM_HIGH"):
+                m.d.comb += [plain.eq(crc.crc[8:]), self.o.valid.eq(1)]
+                with m.If(moves):
+                    m.next = "CHECKSUM_LOW"
+            with m.State("CHECKSUM_LOW"):
+                m.d.comb += [plain.eq(crc.crc[:8]), self.o.valid.eq(1)]
+                with m.If(moves):
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(protocol.END)]
+                m.d.sync += escaped.eq(0)
+                with m.If(self.o.ready):
+                    m.next = "BEGIN"
+        return m
