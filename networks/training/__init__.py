@@ -1,0 +1,1 @@
+"""Training scripts, run as modules. They alone need PyTorch."""
