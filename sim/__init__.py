@@ -1,0 +1,1 @@
+"""Simulation: the Verilated chip, cocotb benches, experiments."""

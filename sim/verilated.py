@@ -1,0 +1,223 @@
+"""The Verilated chip: built once, run as a process that speaks the host protocol over a pipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from behavioral_models.chip import check_image
+from behavioral_models.geometry import JEBALI_2024, ChipGeometry
+from behavioral_models.macro import read_table
+from hdl.generate import generate
+from hdl.parameters import ChipParameters
+from networks.host import HostExecutor
+from sim import tools
+
+__all__ = ["BUILD", "PipeTransport", "VerilatedChip", "build_chip", "open_chip", "write_macro_images"]
+
+#: Where simulators are built and kept; HELIOBIT_BUILD names another folder.
+BUILD = Path(os.environ.get("HELIOBIT_BUILD", "build"))
+
+_MAIN = Path(__file__).parent / "chip_main.cpp"
+
+
+def build_chip(parameters: ChipParameters, trace: bool = False, verilog: Path | None = None) -> Path:
+    """Build the simulator of a chip, or find it built.
+
+    Parameters
+    ----------
+    parameters : ChipParameters
+    trace : bool
+        With waveforms, which makes it about half as fast.
+    verilog : Path, optional
+        Folder that `hdl.generate` wrote for these parameters; made anew where not given.
+
+    Returns
+    -------
+    Path
+        The program. It is named by a hash of all it was made from.
+
+    Raises
+    ------
+    ToolError
+        If Verilator is missing or fails.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = verilog or generate(parameters, Path(scratch) / "chip", "chip")
+        parts = [folder / line for line in (folder / "chip.f").read_text().split()]
+        made_from = hashlib.sha256()
+        for part in [*parts, _MAIN]:
+            made_from.update(part.read_bytes())
+        flags = ["-O3", "--x-assign", "0", "--x-initial", "0"]
+        flags += ["--trace-vcd", "-CFLAGS", "-DTRACE"] if trace else []
+        made_from.update(" ".join([*flags, tools.verilator_version()]).encode())
+        home = (BUILD / "verilated" / made_from.hexdigest()[:16]).resolve()
+        program = home / "chip"
+        if program.exists():
+            return program
+        home.parent.mkdir(parents=True, exist_ok=True)
+        objects = Path(scratch) / "objects"
+        tools.run(
+            [tools.verilator(), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *flags,
+             "-MAKEFLAGS", tools.VERILATOR_MAKEFLAGS, "-CFLAGS", "-O2",
+             "--top-module", "heliobit_chip", "--prefix", "Vchip", "--Mdir", objects,
+             "-f", "chip.f", _MAIN.resolve(), "-o", "chip"],
+            "Building the Verilated chip", cwd=folder, env=tools.verilator_environment(),
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory(dir=home.parent) as new:
+            shutil.copy(objects / "chip", Path(new) / "chip")
+            home.mkdir(exist_ok=True)
+            (Path(new) / "chip").replace(program)
+    return program
+
+
+def write_macro_images(geometry: ChipGeometry, table: ArrayLike, folder: Path) -> Path:
+    """Write a read table (macro, row, column, x) as the files that `+macro_image` loads; return the prefix."""
+    table = np.asarray(table, dtype=bool)
+    if table.shape != (*geometry.image_shape, 2):
+        raise ValueError(
+            f"A read table of this chip has shape {(*geometry.image_shape, 2)} "
+            f"(macro, row, column, x), not {table.shape}"
+        )
+    row_space = 1 << max(1, (geometry.rows - 1).bit_length())
+    for macro in range(geometry.macros):
+        lines = []
+        for x in (0, 1):
+            lines.append(f"@{x * row_space:x}")
+            packed = np.packbits(table[macro, :, :, x], axis=1, bitorder="little")
+            lines += [f"{int.from_bytes(row.tobytes(), 'little'):x}" for row in packed]
+        (folder / f"image_{macro}.hex").write_text("\n".join(lines) + "\n")
+    return folder / "image"
+
+
+class PipeTransport:
+    """A simulator process as a byte stream; its messages end up in the error when it dies."""
+
+    def __init__(self, command: list[str | Path]) -> None:
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
+        )  # fmt: skip
+        self._arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read_all, daemon=True)
+        self._reader.start()
+
+    def _read_all(self) -> None:
+        """Keep the pipe empty, so that a long request never waits for its own answer."""
+        assert self._process.stdout is not None
+        while data := self._process.stdout.read(1 << 16):
+            self._arrived.put(data)
+        self._arrived.put(b"")
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`."""
+        assert self._process.stdin is not None
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._process.stdin.write(view) :]
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def read(self, timeout_s: float) -> bytes:
+        """Bytes that have arrived; b"" if none did in time."""
+        try:
+            data = self._arrived.get(timeout=timeout_s)
+        except queue.Empty:
+            return b""
+        if not data:
+            self._arrived.put(b"")
+            raise self._gone()
+        return data
+
+    def _gone(self) -> ConnectionError:
+        self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip()
+        return ConnectionError(f"The simulated chip stopped: {said or 'it said nothing'}")
+
+    def close(self) -> None:
+        """Let the simulator finish what it does, and end it."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._errors.close()
+
+
+class VerilatedChip(HostExecutor):
+    """The RTL as an executor: a Verilated chip behind the host driver.
+
+    Parameters
+    ----------
+    parameters : ChipParameters
+    table : bool array (macro, row, column, x), optional
+        Load this through the back door, instead of starting with memristors never formed.
+    program : Path, optional
+        The simulator, built with `build_chip`; built here where not given.
+    trace : Path, optional
+        Write a waveform of the first `trace_cycles` cycles here (VCD).
+    timeout_s : float
+        How long the chip may stay silent.
+    """
+
+    def __init__(
+        self,
+        parameters: ChipParameters,
+        table: ArrayLike | None = None,
+        program: Path | None = None,
+        trace: Path | None = None,
+        trace_cycles: int = 2000,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self.parameters = parameters
+        self._folder = tempfile.TemporaryDirectory()
+        scratch = Path(self._folder.name)
+        self._statistics = scratch / "statistics.json"
+        command: list[str | Path] = [program or build_chip(parameters, trace is not None)]
+        command += ["--statistics", self._statistics]
+        if trace is not None:
+            command += ["--trace", trace, "--trace-cycles", str(trace_cycles)]
+        if table is not None:
+            prefix = write_macro_images(parameters.geometry, table, scratch)
+            command.append(f"+macro_image={prefix}")
+        super().__init__(PipeTransport(command), parameters.geometry, timeout_s)
+        #: Cycles simulated, and the seconds that took, once closed.
+        self.statistics: dict[str, float] = {}
+
+    @classmethod
+    def with_image(cls, parameters: ChipParameters, image: ArrayLike, **options: object) -> VerilatedChip:
+        """Start with a program image (macro, row, column) loaded through the back door."""
+        bits = check_image(parameters.geometry, image)
+        return cls(parameters, read_table(bits), **options)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """End the simulation and read its statistics."""
+        super().close()
+        if self._statistics.exists():
+            self.statistics = json.loads(self._statistics.read_text())
+        self._folder.cleanup()
+
+
+def open_chip(
+    geometry: ChipGeometry = JEBALI_2024, read_timing: int = 1, style: str = "enabled"
+) -> VerilatedChip:
+    """Executor `rtl`: a Verilated chip of this geometry, its memristors never formed."""
+    return VerilatedChip(ChipParameters(geometry, read_timing, style))
