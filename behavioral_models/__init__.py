@@ -1,1 +1,1 @@
-"""The physics and the golden models: what the macros do, and what the chip must answer. Knows no HDL."""
+"""The physics and the golden models: what macros do and chips must answer. Knows no HDL."""

@@ -1,11 +1,11 @@
-"""Golden model of the chip: outputs, preactivations and exact cycle counts, for many inputs at once."""
+"""Golden model of the chip: outputs, preactivations, exact cycle counts, many inputs at once."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from behavioral_models.geometry import ChipGeometry
+from behavioral_models.geometry import JEBALI_2024, ChipGeometry
 from behavioral_models.macro import read_table
 from behavioral_models.passes import (
     Configuration,
@@ -15,11 +15,11 @@ from behavioral_models.passes import (
     bits_of_planes,
 )
 
-__all__ = ["GoldenChip", "check_image", "check_registers"]
+__all__ = ["GoldenChip", "check_image", "check_registers", "open_chip"]
 
 
 def check_image(geometry: ChipGeometry, image: ArrayLike) -> NDArray[np.bool_]:
-    """A program image as a bool array (macro, row, column); ValueError if its shape does not fit."""
+    """A program image as a bool array (macro, row, column); ValueError if it does not fit."""
     bits = np.asarray(image)
     if bits.shape != geometry.image_shape:
         raise ValueError(
@@ -50,9 +50,7 @@ class GoldenChip:
 
     def __init__(self, geometry: ChipGeometry, read_timing: int = 1) -> None:
         if read_timing not in (1, 2, 3):
-            raise ValueError(
-                f"Read timing must be 1, 2 or 3 cycles a row, not {read_timing!r}"
-            )
+            raise ValueError(f"Read timing must be 1, 2 or 3 cycles a row, not {read_timing!r}")
         self.geometry = geometry
         self.read_timing = read_timing
         self.table = np.zeros((*geometry.image_shape, 2), dtype=bool)
@@ -90,7 +88,8 @@ class GoldenChip:
         readout : bool
             Whether preactivations are wanted.
         registers : int array (batch, neurons), optional
-            Start values of the enabled banks' registers; needed with Start.PRELOAD, refused otherwise.
+            Start values of the enabled banks' registers; needed with Start.PRELOAD, refused
+            otherwise.
 
         Returns
         -------
@@ -123,7 +122,9 @@ class GoldenChip:
             else:
                 share = planes.shape[2] // geometry.banks
                 two_layer = pass_config.configuration is Configuration.TWO_LAYER
-                planes_seen = planes[:, :, bank * share : (bank + 1) * share] if two_layer else planes
+                planes_seen = (
+                    planes[:, :, bank * share : (bank + 1) * share] if two_layer else planes
+                )
                 counted = [True] * planes.shape[1]
             sums[bank] = self._bank(bank, pass_config, planes_seen, counted, start_values.get(bank))
             outputs[bank] = sums[bank] < 0
@@ -184,26 +185,72 @@ class GoldenChip:
         ]
         table = self.table[[first + m for m in enabled]]
         batch = planes.shape[0]
-        total = np.zeros((batch, geometry.columns), dtype=np.int64)
+        popcount = _Popcount(table[:, :w].reshape(-1, geometry.columns, 2))
+        thresholds = table[..., 1].sum(axis=0, dtype=np.int32)  # (row, column)
+        total = np.zeros((batch, geometry.columns), dtype=np.int32)
         if start_values is not None:
             total += start_values
-        # popcount of a plane = sum of read(0) + sum over x = 1 of (read(1) - read(0))
-        weights = table[:, :w].astype(np.float32)
-        at_zero = weights[..., 0].sum(axis=(0, 1))
-        difference = (weights[..., 1] - weights[..., 0]).reshape(-1, geometry.columns)
-        thresholds = table[..., 1].sum(axis=0, dtype=np.int64)  # (row, column)
         row = pass_config.first_threshold_row
         for index in range(pass_config.counted_planes):
             shifts = pass_config.initial_shifts if index == 0 else 1
-            for threshold_row in range(row, row + shifts):
-                total = 2 * total + thresholds[threshold_row]
+            if index == 0 and start_values is None:  # the same for every inference
+                start = np.zeros(geometry.columns, dtype=np.int32)
+                for threshold_row in range(row, row + shifts):
+                    start = self._wrap(2 * start + thresholds[threshold_row])
+                total[:] = start
+            else:
+                for threshold_row in range(row, row + shifts):
+                    total = self._wrap(2 * total + thresholds[threshold_row])
             row += shifts
             if counted[index]:
-                x = planes[:, index].reshape(batch, geometry.macros_per_bank, w)[:, enabled]
-                popcount = x.reshape(batch, -1).astype(np.float32) @ difference + at_zero
-                total = total - popcount.astype(np.int64)
-        half = 1 << geometry.register_width - 1
-        return (((total + half) & (2 * half - 1)) - half).astype(np.int32)
+                x = planes[:, index].reshape(batch, geometry.macros_per_bank, w)
+                total -= popcount(x[:, enabled].reshape(batch, -1))
+        return self._wrap(total)
+
+    def _wrap(self, sums: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Registers' two's complement."""
+        half = 1 << self.geometry.register_width - 1
+        if sums.size and -half <= sums.min() and sums.max() < half:
+            return sums
+        return ((sums + half) & (2 * half - 1)) - half
+
+
+class _Popcount:
+    """Ones that the rows of one bank read, for many inputs at once, 64 inputs a machine word.
+
+    Parameters
+    ----------
+    table : bool array (input, column, x)
+        What a sense of each input's bit cell gives.
+    """
+
+    _CHUNK = 256  # inferences whose words stay in the cache
+
+    def __init__(self, table: NDArray[np.bool_]) -> None:
+        self._at_zero = _words(table[..., 0].T)  # (column, word)
+        self._difference = _words((table[..., 0] ^ table[..., 1]).T)
+
+    def __call__(self, bits: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Popcounts (batch, column) for inputs (batch, input)."""
+        words = _words(bits)
+        counts = np.empty((len(bits), len(self._at_zero)), dtype=np.int32)
+        for first in range(0, len(bits), self._CHUNK):
+            part = slice(first, first + self._CHUNK)
+            counts[part] = 0
+            for word in range(words.shape[1]):
+                # read(x) = read(0) where x is 0 or makes no difference, its opposite elsewhere
+                read = words[part, None, word] & self._difference[:, word]
+                read ^= self._at_zero[:, word]
+                counts[part] += np.bitwise_count(read)
+        return counts
+
+
+def _words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Pack the last axis into 64-bit words, padded with 0."""
+    packed = np.packbits(bits, axis=-1, bitorder="little")
+    missing = -packed.shape[-1] % 8
+    packed = np.pad(packed, ((0, 0), (0, missing)))
+    return np.ascontiguousarray(packed).view(np.uint64)
 
 
 def check_registers(
@@ -223,3 +270,8 @@ def check_registers(
             f"not {values.min()} to {values.max()}"
         )
     return values.astype(np.int32)
+
+
+def open_chip(geometry: ChipGeometry = JEBALI_2024, read_timing: int = 1) -> GoldenChip:
+    """Executor `golden`: a golden chip of this geometry, nothing loaded."""
+    return GoldenChip(geometry, read_timing)

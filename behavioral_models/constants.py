@@ -1,4 +1,4 @@
-"""Published constants of the chip, and the codes its pins carry. Plain data: every room may import it.
+"""Published constants of the chip, and the codes its pins carry. Plain data, for every room.
 
 Sources are the papers named in the docstrings; `assumed` marks a value that no paper gives.
 """
@@ -7,7 +7,8 @@ from enum import IntEnum
 
 #: Supply of logic and reads at the reference point, volts (Jebali 2024, Methods).
 VDD_V = 1.2
-#: Middle pad, volts: both rails of a SET, the lower rail of forming and RESET (Jebali 2024, Methods).
+#: Middle pad, volts: both rails of a SET, the lower rail of forming and RESET (Jebali 2024,
+#: Methods).
 VM_V = 2.7
 #: High pad, volts: the higher rail of forming and RESET (Jebali 2024, Methods).
 VH_V = 4.5
@@ -21,8 +22,8 @@ FORM_PULSE_S = 10e-6
 SET_PULSE_S = 6e-6
 #: RESET pulse (to the high resistance state), seconds (Jebali 2024, Methods).
 RESET_PULSE_S = 6e-6
-#: Time with no rail connected while the power switch changes rails, and the time a new rail is given
-#: to settle, seconds. Assumed.
+#: Time with no rail connected while the power switch changes rails, and the time a new rail is
+#: given to settle, seconds. Assumed.
 RAIL_DEAD_TIME_S = 100e-9
 #: Time row, column and side are held before and after each pulse, seconds. Assumed.
 PULSE_SETUP_S = 50e-9

@@ -20,7 +20,8 @@ class ChipGeometry:
     rows : int
         Word lines of a macro, weight and threshold rows together, 2 to 65,535.
     columns : int
-        Bit cells of a word line (2T2R: two memristors each), which is neurons of a bank, 1 to 4,096.
+        Bit cells of a word line (2T2R: two memristors each), which is neurons of a bank, 1 to
+        4,096.
     max_inputs : int
         Inputs of the widest layer a neuron register can sum, over any number of passes.
     max_planes : int
@@ -31,7 +32,8 @@ class ChipGeometry:
     Raises
     ------
     ValueError
-        If a dimension is outside its range, or the registers could not hold the popcount of one pass.
+        If a dimension is outside its range, or the registers could not hold the popcount of one
+        pass.
     """
 
     banks: int
@@ -59,13 +61,13 @@ class ChipGeometry:
                 )
         if self.max_inputs < self.macros_per_bank:
             raise ValueError(
-                f"Registers for {self.max_inputs} inputs cannot count one row of {self.macros_per_bank} "
-                f"macros; max_inputs must be at least macros_per_bank"
+                f"Registers for {self.max_inputs} inputs cannot count one row of "
+                f"{self.macros_per_bank} macros; max_inputs must be at least macros_per_bank"
             )
         if self.macros > 1024:
             raise ValueError(
-                f"A chip of {self.banks} banks x {self.macros_per_bank} macros has {self.macros} macros; "
-                f"at most 1,024 are supported"
+                f"A chip of {self.banks} banks x {self.macros_per_bank} macros has "
+                f"{self.macros} macros; at most 1,024 are supported"
             )
 
     @property
@@ -118,7 +120,7 @@ class ChipGeometry:
         return asdict(self)
 
 
-#: The published chip (Jebali 2024): 32,768 memristors, 116 inputs a bank, 128 neurons, 8-bit registers.
+#: The published chip (Jebali 2024): 32,768 memristors, 116 inputs a bank, 128 neurons.
 JEBALI_2024 = ChipGeometry(banks=2, macros_per_bank=2, rows=64, columns=64, max_inputs=116)
 
 #: The same arrays with registers wide enough for layers of 1,024 inputs of 4 bits.

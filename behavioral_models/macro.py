@@ -73,7 +73,7 @@ class MacroModel:
             self.load(table)
 
     def load(self, table: ArrayLike) -> None:
-        """Program through the back door: `table` is (row, column, x); ValueError if the shape is wrong."""
+        """Program through the back door: bool (row, column, x); ValueError if misshapen."""
         table = np.asarray(table, dtype=bool)
         if table.shape != self.table.shape:
             raise ValueError(

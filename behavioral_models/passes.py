@@ -22,7 +22,7 @@ __all__ = [
 
 
 class RowOperation(NamedTuple):
-    """One row operation: a shift reads a threshold row with x = 1, a count a weight row of one plane."""
+    """One row operation: a shift of a threshold row (x = 1), or a count of a weight row."""
 
     shift: bool
     row: int
@@ -33,8 +33,8 @@ class RowOperation(NamedTuple):
 class PassConfig:
     """One pass: a sequence of row operations on the enabled macros, from start values to outputs.
 
-    Rows 0 to weight_rows - 1 of each macro hold weights, the threshold_rows after them the threshold,
-    most significant bit first. Macro m of a bank sees inputs m * weight_rows and up.
+    Rows 0 to weight_rows - 1 of each macro hold weights, the threshold_rows after them the
+    threshold, most significant bit first. Macro m of a bank sees inputs m * weight_rows and up.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ class PassConfig:
         The planes this pass counts, k - 1 down to 0 unless told otherwise. A pass that starts from
         thresholds begins with the top plane, k - 1.
     begin_with_shift : bool
-        Whether a pass that does not start from thresholds brings in its top plane's threshold bit first.
+        Whether a pass that does not start from thresholds brings in its top plane's threshold bit
+        first.
     """
 
     configuration: Configuration = Configuration.SINGLE_LAYER
@@ -79,11 +80,12 @@ class PassConfig:
         return self.planes - 1 if self.top_plane is None else self.top_plane
 
     def check(self, geometry: ChipGeometry) -> None:
-        """Raise ValueError, with one sentence, if this pass cannot run on a chip of this geometry."""
+        """Raise ValueError, one sentence, if this pass cannot run on a chip of this geometry."""
         w, t, k = self.weight_rows, self.threshold_rows, self.planes
         if w < 1 or t < 0 or w + t > geometry.rows:
             raise ValueError(
-                f"{w} weight rows and {t} threshold rows do not fit a macro of {geometry.rows} rows; "
+                f"{w} weight rows and {t} threshold rows do not fit a macro of "
+                f"{geometry.rows} rows; "
                 f"a pass needs at least one weight row"
             )
         if not 1 <= k <= geometry.max_planes:
@@ -100,8 +102,8 @@ class PassConfig:
             )
         if self.start is Start.THRESHOLDS and (self._top != k - 1 or self.begin_with_shift):
             raise ValueError(
-                "A pass that starts from thresholds begins with the top plane and shifts by itself; "
-                "start from registers or a preload to run some of the planes"
+                "A pass that starts from thresholds begins with the top plane and shifts by "
+                "itself; start from registers or a preload to run some of the planes"
             )
         if self.begin_with_shift and t < self._top + 1:
             raise ValueError(
@@ -111,13 +113,15 @@ class PassConfig:
             raise ValueError("A pass needs at least one enabled macro")
         if self.macros is not None and not 0 <= self.macros[0] <= self.macros[-1] < geometry.macros:
             raise ValueError(
-                f"Macros {list(self.macros)} are not all of this chip's macros 0 to {geometry.macros - 1}"
+                f"Macros {list(self.macros)} are not all of this chip's macros "
+                f"0 to {geometry.macros - 1}"
             )
         if self.configuration is Configuration.CHAINED:
             banks = self.enabled_banks(geometry) if geometry.banks > 1 else ()
             if banks != (0, 1):
                 raise ValueError(
-                    "A chained pass needs macros of bank 0 and of bank 1 enabled, and of no other bank"
+                    "A chained pass needs macros of bank 0 and of bank 1 enabled, "
+                    "and of no other bank"
                 )
             if self.start is not Start.THRESHOLDS or self.bottom_plane:
                 raise ValueError(
@@ -196,9 +200,9 @@ class PassConfig:
     ) -> int:
         """Clock cycles of a run, without those in which the chip waits for its host.
 
-        A pass takes row operations x read timing cycles. The last row's update and the capture of the
-        outputs follow where nothing overlaps them: after the last pass, and after every pass that
-        `drains`. A preload and a readout take one cycle a byte.
+        A pass takes row operations x read timing cycles. The last row's update and the capture of
+        the outputs follow where nothing overlaps them: after the last pass, and after every pass
+        that `drains`. A preload and a readout take one cycle a byte.
         """
         if inferences == 0:
             return 0
@@ -222,7 +226,8 @@ class Result:
     Attributes
     ----------
     outputs : bool array (batch, neurons)
-        Output bits of the enabled banks' neurons, bank after bank: 1 where the preactivation is positive.
+        Output bits of the enabled banks' neurons, bank after bank: 1 where the preactivation is
+        positive.
     preactivations : int32 array (batch, neurons), or None
         Delta = popcount - threshold, if a readout was asked for.
     cycles : int
@@ -238,7 +243,9 @@ class Result:
 
 
 def bits_of_planes(inputs: NDArray, pass_config: PassConfig) -> NDArray[np.bool_]:
-    """Cut inputs (batch, inputs) of k bits into the planes a pass counts: (batch, plane, inputs), top first.
+    """Cut inputs (batch, inputs) of k bits into the planes a pass counts, top plane first.
+
+    Returns bool (batch, plane, inputs).
 
     Raises ValueError if an input does not fit k bits.
     """

@@ -7,8 +7,8 @@ bytes each (SLIP, RFC 1055), so a receiver finds the next packet after any noise
     answer    opcode + 0x80, tag of the request, data, status, CRC
 
 The CRC is CRC-16/IBM-3740 (polynomial 0x1021, start 0xFFFF) over everything before it; multi-byte
-numbers are little-endian. Data whose length depends on the configuration (passes, registers) follows
-the arguments; all other packets are executed only when they have arrived whole and sound.
+numbers are little-endian. Data whose length depends on the configuration (passes, registers)
+follows the arguments; all other packets are executed only when they have arrived whole and sound.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Configuration(IntEnum):
     TWO_LAYER
         Each bank sees inputs of its own (published: two layers of 116 x 64).
     CHAINED
-        Bank 1's first inputs are bank 0's outputs, on chip; its inputs beyond them are 0. Bank 1 works
-        on one inference while bank 0 works on the next, and counts on the last plane only.
+        Bank 1's first inputs are bank 0's outputs, on chip; its inputs beyond them are 0. Bank 1
+        works on one inference while bank 0 works on the next, and counts on the last plane only.
     """
 
     SINGLE_LAYER = 0
@@ -95,7 +95,7 @@ STATUS_TEXT = {
     Status.UNKNOWN_OPCODE: "the chip does not know this request",
     Status.TRUNCATED: "the packet ended before all it announces had arrived",
     Status.OVERSIZED: "the packet is longer than what it announces",
-    Status.BAD_ARGUMENT: "an argument is outside this chip's range, such as an unknown macro or row",
+    Status.BAD_ARGUMENT: "an argument is out of this chip's range, such as an unknown macro or row",
     Status.NOT_CONFIGURED: "a pass needs a CONFIGURE before it",
     Status.BUSY: "the chip is forming or programming; ask again after WAIT",
 }
@@ -151,54 +151,68 @@ TIMING_FIELDS = (
 
 def packet_formats(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
     """All requests as a chip of this geometry understands them."""
-    row_data = Field("data", geometry.bank_bytes, "bits of the row, column 0 first, least significant bit first")
-    mask = Field("macros", geometry.mask_bytes, "one bit an enabled macro, macro 0 least significant")
+    row_data = Field(
+        "data", geometry.bank_bytes, "bits of the row, column 0 first, least significant bit first"
+    )
+    mask = Field(
+        "macros", geometry.mask_bytes, "one bit an enabled macro, macro 0 least significant"
+    )
     formats = (
         PacketFormat(
-            Opcode.IDENTIFY, "Say which chip this is.",
+            Opcode.IDENTIFY,
+            "Say which chip this is.",
             answer=IDENTIFY_FIELDS,
         ),
         PacketFormat(
-            Opcode.STATUS, "Say what the chip is doing; answered at any time.",
+            Opcode.STATUS,
+            "Say what the chip is doing; answered at any time.",
             answer=(
                 Field("programming", 1, "1 while forming or programming goes on"),
                 Field("configured", 1, "1 once a CONFIGURE was accepted"),
             ),
         ),
         PacketFormat(
-            Opcode.CONFIGURE, "Set how passes run.",
+            Opcode.CONFIGURE,
+            "Set how passes run.",
             arguments=(*CONFIGURE_FIELDS, mask),
         ),
         PacketFormat(
-            Opcode.SET_TIMING, "Set the programmer's times, each at least 1.",
+            Opcode.SET_TIMING,
+            "Set the programmer's times, each at least 1.",
             arguments=TIMING_FIELDS,
         ),
         PacketFormat(
-            Opcode.FORM, "Form every memristor of a row, one after the other. Answered when begun.",
+            Opcode.FORM,
+            "Form every memristor of a row, one after the other. Answered when begun.",
             arguments=(_MACRO, _ROW),
         ),
         PacketFormat(
-            Opcode.PROGRAM_ROW, "Program a row: SET, then RESET, one memristor after the other. Answered when begun.",
+            Opcode.PROGRAM_ROW,
+            "Program a row: SET, then RESET, one memristor after the other. Answered when begun.",
             arguments=(_MACRO, _ROW, row_data),
         ),
         PacketFormat(
-            Opcode.READ_ROW, "Sense a row once, as XNOR with x (1: the weights themselves).",
+            Opcode.READ_ROW,
+            "Sense a row once, as XNOR with x (1: the weights themselves).",
             arguments=(_MACRO, _ROW, Field("x", 1, "0 or 1")),
             answer=(row_data,),
         ),
         PacketFormat(
-            Opcode.RUN, "Run inferences as configured.",
+            Opcode.RUN,
+            "Run inferences as configured.",
             arguments=(Field("inferences", 2, "how many, at least 1"),),
             data="per inference: with start PRELOAD the registers, then the inputs in row order",
-            answer_data="per pass and enabled bank: its output bits; then, with readout, its registers",
+            answer_data="per pass: output bits of the enabled banks; with readout, their registers",
             answer_last=_CYCLES,
         ),
         PacketFormat(
-            Opcode.READ_REGISTERS, "Read the neuron registers of the configured banks.",
+            Opcode.READ_REGISTERS,
+            "Read the neuron registers of the configured banks.",
             answer_data="the registers, neuron 0 first, two's complement",
         ),
         PacketFormat(
-            Opcode.PRELOAD, "Write the neuron registers of the configured banks.",
+            Opcode.PRELOAD,
+            "Write the neuron registers of the configured banks.",
             data="the registers, neuron 0 first, two's complement",
         ),
         PacketFormat(Opcode.WAIT, "Answer when forming or programming has ended."),
@@ -249,7 +263,7 @@ def default_timing(clock_hz: float) -> dict[str, int]:
         if not clock_hz > 0 or value > 0xFFFF:
             raise ValueError(
                 f"At {clock_hz:g} Hz the {name.replace('_', ' ')} would be {value} cycles; "
-                f"clocks above 0 up to {0xFFFF / constants.FORM_PULSE_S / 1e9:.1f} GHz are supported"
+                f"clocks up to {0xFFFF / constants.FORM_PULSE_S / 1e9:.1f} GHz are supported"
             )
     return cycles
 
@@ -269,7 +283,9 @@ def unpack_fields(fields: tuple[Field, ...], data: bytes) -> dict[str, int]:
     """Bytes to numbers by name; ValueError if the length is wrong."""
     size = sum(item.size for item in fields)
     if len(data) != size:
-        raise ValueError(f"Expected {size} bytes of {', '.join(f.name for f in fields)}, got {len(data)}")
+        raise ValueError(
+            f"Expected {size} bytes of {', '.join(f.name for f in fields)}, got {len(data)}"
+        )
     values, position = {}, 0
     for item in fields:
         values[item.name] = int.from_bytes(data[position : position + item.size], "little")
@@ -295,7 +311,7 @@ class FrameError(ValueError):
 
 
 def unframe(body: bytes) -> bytes:
-    """The contents of one frame (END marks removed), CRC checked and removed; FrameError if damaged."""
+    """The contents of one frame without END marks and CRC; FrameError if it is damaged."""
     pieces = body.split(bytes([ESCAPE]))
     plain = bytearray(pieces[0])
     for piece in pieces[1:]:

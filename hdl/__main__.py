@@ -12,6 +12,9 @@ from .generate import TOPS, generate
 from .parameters import STYLES, ChipParameters
 from .yosys import YosysError
 
+#: Fields of a geometry that can be set one by one.
+DIMENSIONS = ("banks", "macros_per_bank", "rows", "columns", "max_inputs", "max_planes")
+
 
 def main(arguments=None):
     """Parse the command line and write the files; returns the exit code."""
@@ -24,21 +27,20 @@ def main(arguments=None):
     parser.add_argument("--top", choices=TOPS, default="chip", help="what to write")
     parser.add_argument("--geometry", default="jebali_2024", metavar="PRESET",
                         help=f"one of {', '.join(PRESETS)}")
-    for name in ("banks", "macros_per_bank", "rows", "columns", "max_inputs", "max_planes"):
+    for name in DIMENSIONS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS,
                             help="instead of the preset's")
     parser.add_argument("--timing", type=int, choices=(1, 2, 3), default=1,
                         help="clock cycles a row: 3 as fabricated, 2 overlapped, 1 pipelined")
     parser.add_argument("--style", choices=STYLES, default="enabled", help="neuron registers")
     parser.add_argument("--borrow-split", type=int, default=None,
-                        help="bits of a borrow_gated register's low part; half of them if not given")
+                        help="bits of a borrow_gated register's low part; half if not given")
     parser.add_argument("--clock", type=float, default=constants.CLOCK_HZ, metavar="HZ",
                         help="clock that pulse lengths and SDC are for")
     parser.add_argument("--output", type=Path, default=None, metavar="FOLDER",
                         help="where to; build/verilog/<top> if not given")
     options = vars(parser.parse_args(arguments))
-    changes = {name: options[name] for name in (
-        "banks", "macros_per_bank", "rows", "columns", "max_inputs", "max_planes") if name in options}
+    changes = {name: options[name] for name in DIMENSIONS if name in options}
     try:
         parameters = ChipParameters(
             geometry=replace(preset(options["geometry"]), **changes), read_timing=options["timing"],

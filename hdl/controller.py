@@ -1,4 +1,4 @@
-"""Controller: turns passes into row operations at the read timing, and keeps the registers' pipeline."""
+"""Controller: turns passes into row operations at the read timing, and updates after them."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, wiring
@@ -23,8 +23,8 @@ class State(enum.Enum):
 class Controller(wiring.Component):
     """Sequences inferences: preload, row operations, readout.
 
-    A pass is `initial_shifts` shifts, then per plane `weight_rows` counts, with one more shift before
-    each plane but the first. Row operations go out every `read_timing` cycles:
+    A pass is `initial_shifts` shifts, then per plane `weight_rows` counts, with one more shift
+    before each plane but the first. Row operations go out every `read_timing` cycles:
 
     =======  ============================================================
     timing   cycles of a row operation
@@ -34,9 +34,10 @@ class Controller(wiring.Component):
     1        sense every cycle, update in the next
     =======  ============================================================
 
-    Passes follow each other without a gap unless the pipeline has to drain in between (2 cycles after
-    the last sense): for a preload or readout, for a chained pass with fewer than two initial shifts,
-    and for passes of fewer than three cycles. Cycle counts: `behavioral_models.passes.PassConfig.cycles`.
+    Passes follow each other without a gap unless the pipeline has to drain in between (2 cycles
+    after the last sense): for a preload or readout, for a chained pass with fewer than two initial
+    shifts, and for passes of fewer than three cycles. Cycle counts:
+    `behavioral_models.passes.PassConfig.cycles`.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class Controller(wiring.Component):
     busy, waiting : Out(1)
         At work; and of that, waiting for a stream or the rails in this cycle.
     slot_valid : In(1), slot_taken : Out(1), slot_last : Out(1)
-        The inputs of a weight row are there; are used up in this cycle; are the last of an inference.
+        The inputs of a weight row are there; are used up in this cycle; are the last of an
+        inference.
     rails_ready : In(1)
         Senses are allowed.
     row : Out(range(rows)), shift : Out(1)
@@ -166,7 +168,7 @@ class Controller(wiring.Component):
             self.shift.eq(sequence.shift),
             self.sense.eq(self.active_banks & sense.replicate(self._geometry.banks)),
         ]
-        if self._geometry.banks > 1:  # a chained bank's inputs have one bit: it counts the last plane
+        if self._geometry.banks > 1:  # a chained bank's inputs have one bit, the last plane's
             with m.If(chained & ~sequence.shift & ~sequence.last_plane):
                 m.d.comb += self.sense[1].eq(0)
         with m.If(~in_rows):
@@ -197,7 +199,8 @@ class Controller(wiring.Component):
                      & (settings.initial_shifts + settings.weight_rows <= few_operations)),
             drains.eq(self.preload | self.readout | short
                       | (chained & (settings.initial_shifts < 2))),
-            first_state.eq(Mux(self.preload, State.PRELOAD, Mux(self.rows, State.ROWS, State.READOUT))),
+            first_state.eq(Mux(
+                self.preload, State.PRELOAD, Mux(self.rows, State.ROWS, State.READOUT))),
             sequence.restart.eq(state == State.IDLE),
             self.busy.eq(state != State.IDLE),
             self.access_reading.eq(state == State.READOUT),

@@ -16,7 +16,7 @@ __all__ = ["Core", "OutputRecord"]
 
 
 class OutputRecord(data.StructLayout):
-    """Output bits captured at the end of a pass: `bits` bank after bank, `banks` a mask of the valid ones."""
+    """Output bits captured at the end of a pass: `bits` by bank, `banks` a mask of the valid."""
 
     def __init__(self, geometry):
         super().__init__({
@@ -48,11 +48,11 @@ class Core(wiring.Component):
     running, waiting : Out(1)
         A run is under way; and of that, waiting for a stream in this cycle.
     i_slots : In(stream), slot_last : Out(1)
-        Inputs of one weight row, one bit a macro: of bank 0's macros, or of all banks' when TWO_LAYER.
-        `slot_last` marks the transfer that ends an inference's inputs.
+        Inputs of one weight row, one bit a macro: of bank 0's macros, or of all banks' when
+        TWO_LAYER. `slot_last` marks the transfer that ends an inference's inputs.
     i_registers, o_registers : streams of bytes
-        Preload and readout: see RegisterAccess. `registers_last` : Out(1) marks the transfer that ends
-        an inference's preload.
+        Preload and readout: see RegisterAccess. `registers_last` : Out(1) marks the transfer that
+        ends an inference's preload.
     o_outputs : Out(stream of OutputRecord)
         Output bits at the end of each pass.
     operate, command, macro, row, bits, x
@@ -184,7 +184,7 @@ class Core(wiring.Component):
             slots = self.i_slots.payload
             m.d.comb += x.eq(Mux(two_layer, slots[number], slots[place]))
             if bank == 1:
-                index = Signal(range(geometry.macros_per_bank * geometry.rows), name=f"input_{number}")
+                index = Signal(range(per_bank * geometry.rows), name=f"input_{number}")
                 m.d.comb += index.eq(controller.weight_row + place * self.settings.weight_rows)
                 hidden = selected(
                     m, list(self.o_outputs.payload.bits[0]), index, f"hidden_{number}")
@@ -243,7 +243,7 @@ class Core(wiring.Component):
         m.d.comb += access.value.eq(shown)
 
     def _capture_outputs(self, m, controller, banks):
-        """Sign bits at the end of each pass, held until taken; a chained bank reads them from here."""
+        """Hold the sign bits of each pass until taken; a chained bank reads them here."""
         record = self.o_outputs.payload
         valid = Signal()
         bits = [Signal(self._parameters.geometry.columns, reset_less=True, name=f"outputs_{number}")

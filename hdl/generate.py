@@ -29,8 +29,8 @@ def generate(parameters, folder, top="chip"):
     ----------
     parameters : ChipParameters
     folder : Path
-        Gets one .sv file a module, the behavioural cells and macro (`simulation/`), the macro's black
-        box (`synthesis/`), `<top>.json`, `<top>.sdc` and the file list `<top>.f`.
+        Gets one .sv file a module, the behavioural cells and macro (`simulation/`), the macro's
+        black box (`synthesis/`), `<top>.json`, `<top>.sdc` and the file list `<top>.f`.
     top : str
         ``chip`` or ``core``.
 
@@ -137,7 +137,7 @@ def description(component, top):
 
 
 def sdc(component, top):
-    """Timing constraints: the clock, and a quarter of its period for what is outside at each pin."""
+    """Timing constraints: the clock, and a quarter of its period for what is outside a pin."""
     period = 1e9 / component.parameters.clock_hz
     outside = period / 4
     inputs = " ".join(p["name"] for p in _ports(component)[2:] if p["direction"] == "input")

@@ -23,8 +23,8 @@ class HostPort(wiring.Component):
     """Executes the host protocol (`behavioral_models.protocol`, `docs/host_protocol.md`) on a core.
 
     One request at a time, in order; every request that has at least an opcode is answered once.
-    Requests are executed when they have arrived whole and sound, but for the data of RUN and PRELOAD,
-    which flows into the core as it arrives.
+    Requests are executed when they have arrived whole and sound, but for the data of RUN and
+    PRELOAD, which flows into the core as it arrives.
 
     Parameters
     ----------
@@ -118,7 +118,8 @@ class HostPort(wiring.Component):
             m.d.sync += [self.settings.eq(commands.settings), configured.eq(1)]
         with m.If(receiver.execute & (opcode == Opcode.SET_TIMING)):
             m.d.sync += self.timing.eq(commands.timing)
-        programs = (opcode == Opcode.FORM) | (opcode == Opcode.PROGRAM_ROW) | (opcode == Opcode.READ_ROW)
+        programs = ((opcode == Opcode.FORM) | (opcode == Opcode.PROGRAM_ROW)
+                    | (opcode == Opcode.READ_ROW))
         m.d.comb += [
             self.inferences.eq(Mux(opcode == Opcode.RUN, commands.inferences, 1)),
             self.rows.eq(opcode == Opcode.RUN),
@@ -181,8 +182,8 @@ class Receiver(wiring.Component):
     preload : In(1), inferences : In(16)
         What a RUN's data consists of.
     o_registers, o_slots : Out(streams of bytes)
-        The data of RUN and PRELOAD. `registers_last`, `slot_last` : In(1) mark the transfers that end
-        an inference's part of each.
+        The data of RUN and PRELOAD. `registers_last`, `slot_last` : In(1) mark the transfers that
+        end an inference's part of each.
     start : Out(1)
         A run is accepted: its data follows.
     execute : Out(1)
@@ -246,7 +247,10 @@ class Receiver(wiring.Component):
             for opcode, packet in self._formats.items():
                 with m.Case(opcode):
                     m.d.comb += [
-                        known.eq(1), expected.eq(packet.argument_bytes), streams.eq(bool(packet.data))]
+                        known.eq(1),
+                        expected.eq(packet.argument_bytes),
+                        streams.eq(bool(packet.data)),
+                    ]
         left = Signal(16)  # inferences whose data has not arrived
 
         def refuse(status):
@@ -335,7 +339,7 @@ class Receiver(wiring.Component):
                     m.next = "ANSWER"
                     with m.If(token.damaged):
                         m.d.sync += self.status.eq(Status.BAD_FRAME)
-                    with m.Elif((crc.crc != 0)):
+                    with m.Elif(crc.crc != 0):
                         m.d.sync += self.status.eq(Status.BAD_CHECKSUM)
                     with m.Elif(~streams & (self.refusal != Status.OK)):
                         m.d.sync += self.status.eq(self.refusal)
@@ -421,7 +425,8 @@ class Commands(wiring.Component):
             self.settings.configuration.as_value().eq(configure["configuration"]),
             self.settings.start.as_value().eq(configure["start"]),
         ]
-        for name in ("readout", "planes", "weight_rows", "initial_shifts", "first_threshold_row", "macros"):
+        for name in ("readout", "planes", "weight_rows", "initial_shifts", "first_threshold_row",
+                     "macros"):
             m.d.comb += self.settings[name].eq(configure[name])
         for name, value in timing.items():
             m.d.comb += self.timing[name].eq(value)
@@ -445,7 +450,10 @@ class Commands(wiring.Component):
             with m.Case(Opcode.CONFIGURE):
                 m.d.comb += bad.eq(bad_settings)
             with m.Case(Opcode.SET_TIMING):
-                m.d.comb += [bad.eq(Cat(value == 0 for value in timing.values()).any()), needs_idle.eq(1)]
+                m.d.comb += [
+                    bad.eq(Cat(value == 0 for value in timing.values()).any()),
+                    needs_idle.eq(1),
+                ]
             with m.Case(Opcode.FORM, Opcode.PROGRAM_ROW):
                 m.d.comb += [bad.eq(bad_place), needs_idle.eq(1)]
             with m.Case(Opcode.READ_ROW):
@@ -464,7 +472,7 @@ class Commands(wiring.Component):
         return m
 
     def _bad_chain(self, configure):
-        """A chained pass needs macros of banks 0 and 1, of no other bank, and starts from thresholds."""
+        """Whether a chained pass lacks macros of bank 0 or 1, has others, or a given start."""
         chained = configure["configuration"] == Configuration.CHAINED.value
         if self._geometry.banks < 2:
             return chained

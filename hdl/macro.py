@@ -1,4 +1,4 @@
-"""The full-custom macro as the logic sees it: a Verilog module, and a process for Amaranth's simulator."""
+"""The full-custom macro as the logic sees it: a Verilog module, and a simulation process."""
 
 from pathlib import Path
 
@@ -15,7 +15,6 @@ MACRO_SOURCE = Path(__file__).parent / "cells" / "heliobit_macro.v"
 
 def macro_instance(geometry, number, port):
     """An instance of the macro on a MacroPort, for Verilog."""
-
     return Instance(
         MACRO_MODULE,
         p_ROWS=geometry.rows, p_COLUMNS=geometry.columns, p_NUMBER=number,

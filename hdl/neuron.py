@@ -32,9 +32,9 @@ class NeuronRegister(wiring.Component):
         XNOR bits per row and neuron, at least 1.
     style : str
         How the flip-flops are kept still, equal cycle for cycle. ``enabled``: an enable, as
-        fabricated. ``bank_gated``: the bank's gated clock, domain ``neurons``. ``borrow_gated``: the
-        low part on the bank's gated clock, the high part on a clock of its own that runs only when a
-        count borrows from it, or on a shift, `clear` or `load`.
+        fabricated. ``bank_gated``: the bank's gated clock, domain ``neurons``. ``borrow_gated``:
+        the low part on the bank's gated clock, the high part on a clock of its own that runs only
+        when a count borrows from it, or on a shift, `clear` or `load`.
     borrow_split : int
         Bits of the low part (``borrow_gated`` only).
 

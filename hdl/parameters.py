@@ -19,7 +19,8 @@ class ChipParameters:
     ----------
     geometry : ChipGeometry
     read_timing : int
-        Clock cycles a row: 3 (precharge, sense, update: as fabricated), 2 (overlapped), 1 (pipelined).
+        Clock cycles a row: 3 (precharge, sense, update: as fabricated), 2 (overlapped), 1
+        (pipelined).
     style : str
         One of STYLES.
     clock_hz : float
@@ -36,7 +37,8 @@ class ChipParameters:
 
     def __post_init__(self):
         if self.read_timing not in (1, 2, 3):
-            raise ValueError(f"Read timing must be 1, 2 or 3 cycles a row, not {self.read_timing!r}")
+            raise ValueError(
+                f"Read timing must be 1, 2 or 3 cycles a row, not {self.read_timing!r}")
         if self.style not in STYLES:
             raise ValueError(
                 f"Neuron-register style must be one of {', '.join(STYLES)}, not {self.style!r}")
@@ -46,8 +48,8 @@ class ChipParameters:
             object.__setattr__(self, "borrow_split", max(width // 2, self.count_width))
         if not self.count_width <= self.borrow_split < width:
             raise ValueError(
-                f"The low part of a {width}-bit register must have {self.count_width} to {width - 1} "
-                f"bits, not {self.borrow_split!r}")
+                f"The low part of a {width}-bit register must have {self.count_width} to "
+                f"{width - 1} bits, not {self.borrow_split!r}")
 
     @property
     def count_width(self):

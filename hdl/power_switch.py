@@ -14,8 +14,9 @@ __all__ = ["PowerSwitch"]
 class PowerSwitch(wiring.Component):
     """Connects VDDC and VDDR to the rails of the requested operation, never two rails at once.
 
-    A change takes `dead_time` cycles with nothing connected and `dead_time` cycles for the new rails
-    to settle, plus 2. Nothing changes while `inhibit` is high. After reset nothing is connected.
+    A change takes `dead_time` cycles with nothing connected and `dead_time` cycles for the new
+    rails to settle, plus 2. Nothing changes while `inhibit` is high. After reset nothing is
+    connected.
 
     Members
     -------

@@ -1,4 +1,4 @@
-"""Programmer: forming, SET and RESET pulses, one memristor after the other, and row reads to verify."""
+"""Programmer: forming, SET and RESET pulses, one memristor at a time, and row reads."""
 
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring

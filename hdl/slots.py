@@ -10,7 +10,7 @@ __all__ = ["SlotUnpacker"]
 
 
 class SlotUnpacker(wiring.Component):
-    """Cuts bytes into row slots of one bit a macro: a whole number of slots a byte, or bytes a slot.
+    """Cuts bytes into row slots of one bit a macro: whole slots a byte, or whole bytes a slot.
 
     A slot a cycle while bytes keep up; the next byte is taken in the cycle that uses up the last.
 

@@ -136,7 +136,8 @@ class _Exporter:
             if clock == "rst":
                 pins["i_rst"] = ResetSignal("sync")
             else:
-                pins[f"i_{clock}"] = ClockSignal("sync" if clock == "clk" else clock.removesuffix("_clk"))
+                domain = "sync" if clock == "clk" else clock.removesuffix("_clk")
+                pins[f"i_{clock}"] = ClockSignal(domain)
         return Instance(name, **pins)
 
 
@@ -170,8 +171,8 @@ def _explicit_cell(match):
             extra = wide - number[f"{side}_WIDTH"]
             if extra and not number["A_SIGNED"]:
                 cell = cell.replace(f"{side}_WIDTH {wide - extra}\n", f"{side}_WIDTH {wide}\n")
-                cell = re.sub(rf"connect \\{side} (.*)$", rf"connect \\{side} {{ {extra}'{'0' * extra} \1 }}",
-                              cell, flags=re.M)
+                wider = rf"connect \\{side} {{ {extra}'{'0' * extra} \1 }}"
+                cell = re.sub(rf"connect \\{side} (.*)$", wider, cell, flags=re.M)
     elif kind == "shift" and not number["A_SIGNED"] and not number["B_SIGNED"]:
         cell = cell.replace(f"cell ${kind} ", "cell $shiftx ", 1)
     return cell

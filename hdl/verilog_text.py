@@ -15,7 +15,8 @@ def tidy(body):
     * Names lose their escapes; the next value of register `r` is called `r_next`.
     * An intermediate value that has a name in the source is called by it.
     * Registers have no initial values: silicon has none.
-    * Names that nothing uses are removed, and intermediate values are as wide as what is used of them.
+    * Names that nothing uses are removed, and intermediate values are as wide as what is used of
+      them.
     * A port or an intermediate value of which only a part is used carries a lint waiver of its own,
       with the reason.
     """
@@ -34,7 +35,7 @@ def tidy(body):
 
 
 def _plain_name(match):
-    """`$12` becomes `t12`, `$flatten\\checksum.$12` `checksum_t12`, `crc$3` `crc_3`."""
+    """Turn `$12` into `t12`, and the `.` and `$` of longer names into `_`."""
     name = match.group(1).replace("$flatten\\", "")
     name = re.sub(r"(?:^|(?<=\.))\$(?=\d)", "t", name)
     return re.sub(r"\W+", "_", name) + " "
@@ -43,8 +44,9 @@ def _plain_name(match):
 def _complete_case(match):
     """Add an empty default to a case that does not list every value."""
     whole, items, indent = match.group(0), match.group(2), match.group(3)
-    patterns = [p for line in re.findall(rf"^{indent}  (\d+'h[\da-f?]+(?:, \d+'h[\da-f?]+)*):", items, re.M)
-                for p in line.split(", ")]
+    constant = r"\d+'h[\da-f?]+"
+    lines = re.findall(rf"^{indent}  ({constant}(?:, {constant})*):", items, re.M)
+    patterns = [pattern for line in lines for pattern in line.split(", ")]
     width = int(patterns[0].split("'")[0]) if patterns else 0
     if re.search(rf"^{indent}  default:", items, re.M) or len(set(patterns)) == 1 << width:
         return whole
@@ -61,7 +63,8 @@ def _name_values(body):
         if declared.get(name) != declared.get(value) or not re.search(rf"\b{value}\b", body):
             continue
         body = body.replace(alias, "", 1)
-        body = re.sub(rf"^  wire(?: signed)?(?: \[\d+:0\])? {value};\n", "", body, count=1, flags=re.M)
+        declaration = rf"^  wire(?: signed)?(?: \[\d+:0\])? {value};\n"
+        body = re.sub(declaration, "", body, count=1, flags=re.M)
         body = re.sub(rf"\b{value}\b", name, body)
     return body
 
@@ -116,12 +119,13 @@ def _drop_carry(body, declaration, signed, high, name):
 def _waive_ports(body):
     """Waive, on the port itself, that a block uses only some bits of a bundle it is given."""
     uses = _uses(re.sub(r"\A.*?;\n", "", body, count=1, flags=re.S))
-    for line, high, name in re.findall(r"^(  input (?:signed )?(?:\[(\d+):0\] )?(\w+);\n)", body, re.M):
+    inputs = r"^(  input (?:signed )?(?:\[(\d+):0\] )?(\w+);\n)"
+    for line, high, name in re.findall(inputs, body, re.M):
         parts = [u[1] for u in uses.get(name, [])][1:]  # the first is this declaration
         bits = set(range(int(high or 0) + 1))
         used = bits if None in parts else {b for low, top in parts for b in range(low, top + 1)}
         if used != bits:
-            reason = "this block uses some of the bundle's bits" if used else "not used by this variant"
+            reason = "this block uses some of its bits" if used else "not used by this variant"
             body = body.replace(
                 line, f"  // {reason}\n  /* verilator lint_off UNUSEDSIGNAL */\n{line}", 1)
             wire = re.search(rf"^  wire [^;]*\b{name};\n", body, re.M)

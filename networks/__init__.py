@@ -1,1 +1,1 @@
-"""What runs on the chip: networks, their mapping to program images, executors and the host driver."""
+"""What runs on the chip: networks, their mapping to images, executors, the host driver."""

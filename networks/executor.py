@@ -18,7 +18,7 @@ TRANSPORTS = "heliobit.transports"
 
 
 class Executor(Protocol):
-    """Whatever runs a program image: golden model, RTL simulation, FPGA. All answer alike, bit for bit."""
+    """Whatever runs a program image: golden model, RTL, FPGA. All answer alike, bit for bit."""
 
     geometry: ChipGeometry
 

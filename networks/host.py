@@ -1,4 +1,4 @@
-"""The host driver: speaks the host protocol to a chip, simulated or real, over any byte transport."""
+"""The host driver: speaks the host protocol to a chip over any byte transport."""
 
 from __future__ import annotations
 
@@ -191,7 +191,9 @@ class HostExecutor:
         self._on_row(Opcode.PROGRAM_ROW, macro, row, _pack_bits(np.asarray(bits, dtype=bool)))
 
     def _on_row(self, opcode: Opcode, macro: int, row: int, data: bytes = b"") -> None:
-        place = protocol.pack_fields(self._formats[Opcode.FORM].arguments, {"macro": macro, "row": row})
+        place = protocol.pack_fields(
+            self._formats[Opcode.FORM].arguments, {"macro": macro, "row": row}
+        )
         begun = self.send(opcode, place + data)
         waited = self.send(Opcode.WAIT)
         self.receive(opcode, begun)
@@ -233,9 +235,9 @@ class HostExecutor:
                 wrong = self.read_row(macro, row, x) != (bits[macro, row] == bool(x))
                 if wrong.any():
                     raise VerifyError(
-                        f"Macro {macro}, row {row}: {np.count_nonzero(wrong)} bit cells do not read "
-                        f"as programmed with x = {x}, the first in column {int(np.argmax(wrong))}; "
-                        f"program the row again"
+                        f"Macro {macro}, row {row}: {np.count_nonzero(wrong)} bit cells do not "
+                        f"read as programmed with x = {x}, the first in column "
+                        f"{int(np.argmax(wrong))}; program the row again"
                     )
             progress()
 
@@ -303,9 +305,10 @@ class HostExecutor:
         for first in range(0, len(inputs), chunk):
             part = slice(first, min(first + chunk, len(inputs)))
             count = part.stop - part.start
-            body = protocol.pack_fields(
-                self._formats[Opcode.RUN].arguments, {"inferences": count}
-            ) + data[part].tobytes()
+            body = (
+                protocol.pack_fields(self._formats[Opcode.RUN].arguments, {"inferences": count})
+                + data[part].tobytes()
+            )
             answer = self.request(Opcode.RUN, body)
             records = self._split_answer(pass_config, answer, count, readout)
             outputs[part], sums[part], counted = records
@@ -321,7 +324,7 @@ class HostExecutor:
         return _unpack_registers(self.geometry, np.frombuffer(answer, np.uint8)[None, :])[0]
 
     def preload(self, pass_config: PassConfig, registers: ArrayLike) -> None:
-        """Write the enabled banks' registers from int (neurons,), for a pass that starts from them."""
+        """Write the enabled banks' registers, int (neurons,), for a pass that starts from them."""
         values = check_registers(pass_config, self.geometry, 1, np.asarray(registers)[None, :])
         self.configure(pass_config, False)
         self.request(Opcode.PRELOAD, _pack_registers(self.geometry, values).tobytes())
@@ -351,7 +354,10 @@ class HostExecutor:
             edges = np.cumsum((0, *parts))
             b0, b1, r0, r1 = (whole[:, edges[i] : edges[i + 1]] for i in range(4))
             first, final = records[:per_bank], records[records.size - per_bank :]
-            bits = [np.vstack([first[None, :bits_size], b0]), np.vstack([b1, final[None, :bits_size]])]
+            bits = [
+                np.vstack([first[None, :bits_size], b0]),
+                np.vstack([b1, final[None, :bits_size]]),
+            ]
             registers = [
                 np.vstack([first[None, bits_size:], r0]), np.vstack([r1, final[None, bits_size:]])
             ]  # fmt: skip
@@ -371,7 +377,7 @@ class HostExecutor:
 def pack_inputs(
     pass_config: PassConfig, geometry: ChipGeometry, inputs: NDArray
 ) -> NDArray[np.uint8]:
-    """Inputs (batch, inputs) as RUN sends them: (batch, bytes), plane after plane, row after row."""
+    """Pack inputs (batch, inputs) as RUN sends them: (batch, bytes), plane by plane, row by row."""
     planes = bits_of_planes(inputs, pass_config)
     batch, counted, width = planes.shape
     rows = pass_config.weight_rows

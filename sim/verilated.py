@@ -23,7 +23,14 @@ from hdl.parameters import ChipParameters
 from networks.host import HostExecutor
 from sim import tools
 
-__all__ = ["BUILD", "PipeTransport", "VerilatedChip", "build_chip", "open_chip", "write_macro_images"]
+__all__ = [
+    "BUILD",
+    "PipeTransport",
+    "VerilatedChip",
+    "build_chip",
+    "open_chip",
+    "write_macro_images",
+]
 
 #: Where simulators are built and kept; HELIOBIT_BUILD names another folder.
 BUILD = Path(os.environ.get("HELIOBIT_BUILD", "build"))
@@ -31,7 +38,9 @@ BUILD = Path(os.environ.get("HELIOBIT_BUILD", "build"))
 _MAIN = Path(__file__).parent / "chip_main.cpp"
 
 
-def build_chip(parameters: ChipParameters, trace: bool = False, verilog: Path | None = None) -> Path:
+def build_chip(
+    parameters: ChipParameters, trace: bool = False, verilog: Path | None = None
+) -> Path:
     """Build the simulator of a chip, or find it built.
 
     Parameters
@@ -69,7 +78,7 @@ def build_chip(parameters: ChipParameters, trace: bool = False, verilog: Path | 
         objects = Path(scratch) / "objects"
         tools.run(
             [tools.verilator(), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *flags,
-             "-MAKEFLAGS", tools.VERILATOR_MAKEFLAGS, "-CFLAGS", "-O2",
+             "-MAKEFLAGS", f"{tools.VERILATOR_MAKEFLAGS} OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1",
              "--top-module", "heliobit_chip", "--prefix", "Vchip", "--Mdir", objects,
              "-f", "chip.f", _MAIN.resolve(), "-o", "chip"],
             "Building the Verilated chip", cwd=folder, env=tools.verilator_environment(),
@@ -82,7 +91,7 @@ def build_chip(parameters: ChipParameters, trace: bool = False, verilog: Path | 
 
 
 def write_macro_images(geometry: ChipGeometry, table: ArrayLike, folder: Path) -> Path:
-    """Write a read table (macro, row, column, x) as the files that `+macro_image` loads; return the prefix."""
+    """Write a read table (macro, row, column, x) for `+macro_image`; return the prefix."""
     table = np.asarray(table, dtype=bool)
     if table.shape != (*geometry.image_shape, 2):
         raise ValueError(
@@ -203,7 +212,9 @@ class VerilatedChip(HostExecutor):
         self.statistics: dict[str, float] = {}
 
     @classmethod
-    def with_image(cls, parameters: ChipParameters, image: ArrayLike, **options: object) -> VerilatedChip:
+    def with_image(
+        cls, parameters: ChipParameters, image: ArrayLike, **options: object
+    ) -> VerilatedChip:
         """Start with a program image (macro, row, column) loaded through the back door."""
         bits = check_image(parameters.geometry, image)
         return cls(parameters, read_table(bits), **options)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ CELL_SOURCES = (_HERE / "heliobit_clock_gate.v",)
 
 
 def gated_domain(m: Module, name: str, enable) -> None:
-    """Add to `m` the clock domain `name`: `sync`'s clock, passed on in cycles in which `enable` is high.
+    """Add the clock domain `name` to `m`: `sync`'s clock, in cycles in which `enable` is high.
 
     The domain has no reset. The cell is `heliobit_clock_gate`; Amaranth's own simulator cannot run
     it, so what uses it is tested as Verilog.

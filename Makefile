@@ -1,0 +1,58 @@
+# The front door: one line a target, each calls `python -m ...`. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+GEOMETRY ?= jebali_2024
+TIMING ?= 1
+STYLE ?= enabled
+CHIP = --geometry $(GEOMETRY) --timing $(TIMING) --style $(STYLE)
+
+PY = $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: all help setup digits verilog sim trace bench test lint docs check clean
+.DEFAULT_GOAL := all
+
+all: digits  ## set up, write the Verilog, run all held-out digits through the RTL
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: GEOMETRY=$(GEOMETRY) TIMING=$(TIMING) STYLE=$(STYLE) PYTHON=$(PYTHON) VENV=$(VENV)"
+
+# An environment with what the core needs, and one with what tests and checks need besides.
+$(VENV)/core: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Heliobit needs Python 3.11 or newer: set PYTHON=..."; exit 1; }
+	@echo "setting up $(VENV) (downloads on the first run)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --editable .
+	@touch $@
+$(VENV)/test: $(VENV)/core
+	@echo "adding what the tests need"
+	@$(PY) -m pip install --quiet --editable '.[test,docs]'
+	@touch $@
+
+setup: $(VENV)/core  ## set up .venv
+digits: $(VENV)/core  ## the main job alone (GEOMETRY, TIMING, STYLE)
+	@$(PY) -m sim digits $(CHIP)
+verilog: $(VENV)/core  ## Verilog of chip and core, JSON description, SDC (GEOMETRY, TIMING, STYLE)
+	@$(PY) -m hdl --top chip $(CHIP)
+	@$(PY) -m hdl --top core $(CHIP)
+sim: $(VENV)/test  ## cocotb benches: all styles and timings, on Verilator and Icarus
+	@$(PY) -m sim.benches
+trace: $(VENV)/core  ## a TINY neuron register counting down, row by row
+	@$(PY) -m sim trace --timing $(TIMING)
+bench: $(VENV)/core  ## how fast the simulator and the golden model are
+	@$(PY) -m sim bench
+test: $(VENV)/test  ## run the tests
+	@$(PY) -m pytest
+lint: $(VENV)/test  ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check behavioral_models networks sim
+	@$(PY) -m mypy
+docs: $(VENV)/test  ## build the documentation, links and generated tables checked
+	@$(PY) docs/generate.py --check
+	@$(PY) -m mkdocs build --strict --quiet
+	@echo "documentation in build/site/index.html"
+check: lint test docs  ## lint, tests and docs: what CI runs
+clean:  ## remove what was built, but not the environment
+	@rm -rf build

@@ -1,0 +1,159 @@
+"""cocotb tests of the core; `python -m sim.benches --top core` runs them."""
+
+from __future__ import annotations
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge, Timer
+
+from behavioral_models.constants import Operation
+from behavioral_models.macro import read_table
+from behavioral_models.passes import Configuration, PassConfig, Start
+from sim.benches.core_bench import CoreBench, register_bytes
+from sim.benches.random_passes import Job, random_image, random_job
+from sim.benches.spec import BenchSpec
+from sim.benches.streams import number
+
+SPEC = BenchSpec.from_environment()
+PASSES = 12 if SPEC.quick else 120
+
+
+async def _programmed(dut, purpose):
+    image = random_image(SPEC.random(f"{purpose} image"), SPEC.geometry)
+    bench = CoreBench(dut, SPEC, purpose, read_table(image))
+    await bench.power_up()
+    return bench
+
+
+def _plain(bench, batch, readout=False):
+    """A plain pass on all banks, the longest there is."""
+    geometry = SPEC.geometry
+    config = PassConfig(Configuration.TWO_LAYER, geometry.rows - 2, 2)
+    numbers = np.random.default_rng(bench.random.getrandbits(32))
+    inputs = numbers.integers(0, 2, (batch, config.inputs(geometry)))
+    return Job(config, inputs.astype(np.uint8), readout)
+
+
+@cocotb.test()
+async def test_first_pass(dut):
+    """Registers that held anything are cleared by the first pass; nothing was programmed or set up."""
+    bench = await _programmed(dut, "first pass")
+    await bench.run(_plain(bench, 2, readout=True))
+
+
+@cocotb.test()
+async def test_passes(dut):
+    """Random passes in all modes, whatever the gaps: results and cycle counts are the golden model's."""
+    bench = await _programmed(dut, "passes")
+    modes = set()
+    for _ in range(PASSES):
+        job = random_job(bench.random, SPEC.geometry, bench.checker.known_banks)
+        bench.set_gaps()
+        await bench.run(job)
+        modes.add((job.pass_config.configuration, job.pass_config.start))
+    assert SPEC.quick or len(modes) == (7 if SPEC.geometry.banks > 1 else 6), f"only {modes} ran"
+
+
+@cocotb.test()
+async def test_throughput(dut):
+    """With inputs always waiting and outputs always taken, passes follow each other without a gap."""
+    bench = await _programmed(dut, "throughput")
+    bench.set_gaps(False)
+    await bench.run(_plain(bench, 1))  # rails are settled after this
+    inferences = 20
+    job = _plain(bench, inferences)
+    seen = await bench.run(job)
+    rows = job.pass_config.row_operations * SPEC.read_timing
+    total = seen.cycles + seen.wait_cycles
+    assert inferences * rows <= total <= inferences * rows + 2, f"{total} cycles"
+
+
+@cocotb.test()
+async def test_program(dut):
+    """New memristors are formed, programmed, read and used: pulses, places, lengths, results."""
+    bench = CoreBench(dut, SPEC, "program")
+    await bench.power_up()
+    geometry, macros = SPEC.geometry, bench.macros
+    image = random_image(bench.random, geometry)
+    places = [(m, r) for m in range(geometry.macros) for r in range(geometry.rows)]
+    bench.random.shuffle(places)
+    for macro, row in places:
+        bits = image[macro, row]
+        packed = sum(int(bit) << column for column, bit in enumerate(bits))
+        for command in (Operation.FORM, Operation.SET):
+            await bench.driver.operate(command, macro, row, packed)
+            bench.checker.check_pulses(command, macro, row, bits, macros.pulses)
+            macros.pulses.clear()
+        for x in (0, 1):
+            await bench.driver.operate(Operation.READ, macro, row, x=x)
+            shown = number(dut.row_bits)
+            wanted = packed if x else packed ^ (1 << geometry.columns) - 1
+            assert shown == wanted, f"macro {macro}, row {row}, x = {x}: {shown:b}, not {wanted:b}"
+    assert (macros.table == read_table(image)).all()
+    assert not macros.pulses, "a read made a pulse"
+    bench.checker.golden.load(image)
+    bench.monitor.take()
+    for _ in range(4):
+        bench.set_gaps()
+        await bench.run(random_job(bench.random, geometry, start=Start.THRESHOLDS))
+
+
+@cocotb.test()
+async def test_preload_and_readout_alone(dut):
+    """Registers are written in a run without rows, and read in another; neither makes outputs."""
+    bench = await _programmed(dut, "access")
+    geometry = SPEC.geometry
+    for _ in range(6):
+        bench.set_gaps()
+        job = random_job(bench.random, geometry, start=Start.PRELOAD)
+        one = Job(job.pass_config, job.inputs[:1], False, job.registers[:1])
+        await bench.driver.start(one, rows=False, preload=True)
+        await bench.driver.idle()
+        await bench.driver.start(Job(job.pass_config, job.inputs[:1], True), False, False)
+        await bench.driver.idle()
+        seen = bench.monitor.take()
+        assert seen.readout == register_bytes(geometry, one.registers)
+        assert not seen.records
+        assert seen.cycles == 2 * len(seen.readout)
+
+
+@cocotb.test()
+async def test_stop(dut):
+    """A run is stopped at any cycle; what was programmed stays, and the next run is right."""
+    bench = await _programmed(dut, "stop")
+    for cycles in range(10 if SPEC.quick else 40):
+        bench.set_gaps()
+        await bench.driver.start(random_job(bench.random, SPEC.geometry, {0, 1, 2}))
+        for _ in range(cycles):
+            await RisingEdge(dut.clk)
+        bench.monitor.outputs.forget()
+        bench.monitor.readout.forget()
+        await bench.driver.stop()
+        assert not number(dut.running), "a stopped core is still running"
+        bench.monitor.outputs.forget()
+        bench.monitor.readout.forget()
+        await bench.driver.idle()
+        bench.monitor.take()
+        await bench.run(random_job(bench.random, SPEC.geometry, start=Start.THRESHOLDS))
+
+
+@cocotb.test()
+async def test_reset_in_a_pulse(dut):
+    """Reset takes pulse and rails away at once, without a clock edge."""
+    bench = CoreBench(dut, SPEC, "reset")
+    await bench.power_up()
+    dut.command.value = int(Operation.FORM)
+    dut.operate.value = 1
+    await RisingEdge(dut.clk)
+    await RisingEdge(dut.clk)
+    dut.operate.value = 0
+    while not number(dut.macro_0_pulse):
+        await RisingEdge(dut.clk)
+    await Timer(1, "ns")
+    dut.rst.value = 1
+    await Timer(1, "ns")
+    for pin in bench.macros.outputs:
+        assert number(pin) == 0, f"{pin._path} is on in reset"
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    await bench.driver.idle()

