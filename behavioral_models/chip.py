@@ -204,7 +204,7 @@ class GoldenChip:
             row += shifts
             if counted[index]:
                 x = planes[:, index].reshape(batch, geometry.macros_per_bank, w)
-                total -= popcount(x[:, enabled].reshape(batch, -1))
+                total -= popcount(x[:, enabled].reshape(batch, len(enabled) * w))
         return self._wrap(total)
 
     def _wrap(self, sums: NDArray[np.int32]) -> NDArray[np.int32]:

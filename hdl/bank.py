@@ -70,15 +70,20 @@ class Bank(wiring.Component):
         if parameters.style != "enabled":
             gated_domain(m, "neurons", step)
 
+        counted = []
+        for macro in range(macros):
+            bits = Signal(columns, name=f"counted_{macro}")
+            m.d.comb += bits.eq(
+                getattr(self, f"xnor_{macro}") & self.enable[macro].replicate(columns))
+            counted.append(bits)
         shown = []
         for column in range(columns):
             popcount = Popcount(macros)
             neuron = NeuronRegister(width, macros, parameters.style, parameters.borrow_split)
             m.submodules[f"popcount_{column}"] = popcount
             m.submodules[f"neuron_{column}"] = neuron
-            bits = Cat(getattr(self, f"xnor_{macro}")[column] for macro in range(macros))
             m.d.comb += [
-                popcount.i.eq(bits & self.enable),
+                popcount.i.eq(Cat(bits[column] for bits in counted)),
                 neuron.count.eq(popcount.o),
                 neuron.step.eq(step),
                 neuron.shift.eq(self.shift),

@@ -71,7 +71,6 @@ class HostExecutor:
         self._timeout_s = timeout_s
         self._tag = 0
         self._received = bytearray()
-        self._configured: bytes | None = None
         self.identity = self._identify()
         if geometry is not None and geometry != self.identity.geometry:
             raise HostError(
@@ -257,10 +256,7 @@ class HostExecutor:
             "macros": sum(1 << macro for macro in pass_config.enabled_macros(self.geometry)),
         }
         body = protocol.pack_fields(self._formats[Opcode.CONFIGURE].arguments, values)
-        if body != self._configured:
-            self._configured = None
-            self.request(Opcode.CONFIGURE, body)
-            self._configured = body
+        self.request(Opcode.CONFIGURE, body)
 
     def run(
         self,

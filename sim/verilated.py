@@ -47,7 +47,7 @@ def build_chip(
     ----------
     parameters : ChipParameters
     trace : bool
-        With waveforms, which makes it about half as fast.
+        With waveforms, several times slower.
     verilog : Path, optional
         Folder that `hdl.generate` wrote for these parameters; made anew where not given.
 
@@ -69,7 +69,9 @@ def build_chip(
             made_from.update(part.read_bytes())
         flags = ["-O3", "--x-assign", "0", "--x-initial", "0"]
         flags += ["--trace-vcd", "-CFLAGS", "-DTRACE"] if trace else []
-        made_from.update(" ".join([*flags, tools.verilator_version()]).encode())
+        # who wants a waveform looks at a few inferences: quick to build there, quick to run else
+        optimise = "OPT_FAST=-O0" if trace else "OPT_FAST=-O2"
+        made_from.update(" ".join([*flags, optimise, tools.verilator_version()]).encode())
         home = (BUILD / "verilated" / made_from.hexdigest()[:16]).resolve()
         program = home / "chip"
         if program.exists():
@@ -78,7 +80,7 @@ def build_chip(
         objects = Path(scratch) / "objects"
         tools.run(
             [tools.verilator(), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *flags,
-             "-MAKEFLAGS", f"{tools.VERILATOR_MAKEFLAGS} OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1",
+             "-MAKEFLAGS", f"{tools.VERILATOR_MAKEFLAGS} {optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O1",
              "--top-module", "heliobit_chip", "--prefix", "Vchip", "--Mdir", objects,
              "-f", "chip.f", _MAIN.resolve(), "-o", "chip"],
             "Building the Verilated chip", cwd=folder, env=tools.verilator_environment(),

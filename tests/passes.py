@@ -22,7 +22,9 @@ def random_pass(rng, geometry):
         macros = None
         if rng.random() < 0.6:
             macros = tuple(np.flatnonzero(rng.random(geometry.macros) < 0.6))
-        config = PassConfig(Configuration(int(rng.integers(0, 3))), w, t, k, macros, start, top, bottom, begin)
+        config = PassConfig(
+            Configuration(int(rng.integers(0, 3))), w, t, k, macros, start, top, bottom, begin
+        )
         try:
             config.check(geometry)
         except ValueError:

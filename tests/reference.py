@@ -1,4 +1,4 @@
-"""A slow chip, written from the design page alone: integers and loops, one neuron and one row at a time.
+"""A slow chip, written from the design page alone: integers, loops, a neuron and a row at a time.
 
 It shares nothing with `behavioral_models.chip` but the words of a PassConfig.
 """
@@ -20,7 +20,7 @@ def planes_of(config):
 def neuron(geometry, table, config, macros, column, bits, start):
     """Register of one neuron after one pass.
 
-    `macros` are pairs (macro, place in its bank); `bits` maps a plane to its input bits, and a plane
+    `macros` are pairs (macro, place in its bank); `bits` maps a plane to its input bits; a plane
     that is missing there is shifted for but not counted.
     """
     w, t = config.weight_rows, config.threshold_rows
@@ -42,7 +42,9 @@ def neuron(geometry, table, config, macros, column, bits, start):
             for macro, place in macros:
                 for row in range(w):
                     x = int(bits[plane][place * w + row])
-                    register = wrap(register - int(table[macro][row][column][x]), geometry.register_width)
+                    register = wrap(
+                        register - int(table[macro][row][column][x]), geometry.register_width
+                    )
     return register
 
 
@@ -55,7 +57,11 @@ def run_one(geometry, table, config, inputs, start_values=None):
     width = geometry.macros_per_bank * config.weight_rows
     registers, first_layer = [], None
     for bank in range(geometry.banks):
-        macros = [(m, m % geometry.macros_per_bank) for m in enabled if m // geometry.macros_per_bank == bank]
+        macros = [
+            (m, m % geometry.macros_per_bank)
+            for m in enabled
+            if m // geometry.macros_per_bank == bank
+        ]
         if not macros:
             continue
         if config.configuration is Configuration.CHAINED and bank == 1:
@@ -63,7 +69,7 @@ def run_one(geometry, table, config, inputs, start_values=None):
             bits = {config.bottom_plane: hidden}
         else:
             offset = bank * width if config.configuration is Configuration.TWO_LAYER else 0
-            seen = [int(u) for u in inputs[offset:offset + width]]
+            seen = [int(u) for u in inputs[offset : offset + width]]
             bits = {plane: [u >> plane & 1 for u in seen] for plane in planes_of(config)}
         values = []
         for column in range(geometry.columns):

@@ -299,7 +299,9 @@ class CoreBench:
         self.driver = CoreDriver(dut, spec.geometry, self.random)
         names = ("running", "waiting", "programming", "reading", "i_slots_ready",
                  "i_registers_ready")  # fmt: skip
-        watched = [getattr(dut, name) for name in names] if spec.simulator == "icarus" else []
+        watched = []
+        if spec.simulator == "icarus":
+            watched = [getattr(dut, name) for name in names] + self.macros.outputs
         self.monitor = CoreMonitor(dut, spec.geometry, self.random, watched)
         self.checker = CoreChecker(spec.geometry, spec.read_timing)
         if table is not None:
@@ -317,7 +319,7 @@ class CoreBench:
         """Draw how dense the four streams are; without gaps all of them always go."""
         for stream in (self.driver.slots, self.driver.registers, self.monitor.outputs,
                        self.monitor.readout):  # fmt: skip
-            stream.density = self.random.choice((0.15, 0.5, 0.9, 1.0)) if gaps else 1.0
+            stream.density = self.random.choice((0.3, 0.6, 0.9, 1.0)) if gaps else 1.0
 
     async def run(self, job: Job) -> RunSeen:
         """Run a job to its end; check it; return what was seen."""

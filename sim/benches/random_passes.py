@@ -35,7 +35,7 @@ def random_job(
     known_banks: frozenset[int] | set[int] = frozenset(),
     start: Start | None = None,
 ) -> Job:
-    """A random pass in any mode that this chip has, with inputs, and start values where it takes some.
+    """A random pass in any mode this chip has, with inputs, and start values if it takes some.
 
     Parameters
     ----------

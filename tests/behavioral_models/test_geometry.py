@@ -19,7 +19,7 @@ SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_input
 
 
 def test_published_chip():
-    """Jebali 2024: four 8,192-memristor macros, 116 inputs, two layers of 64 neurons, 8-bit registers."""
+    """Jebali 2024: four 8,192-memristor macros, 116 inputs, two layers of 64 neurons, 8 bits."""
     assert JEBALI_2024.memristors == 32_768
     assert JEBALI_2024.macros == 4
     assert JEBALI_2024.rows == 6 + 58
@@ -52,7 +52,9 @@ def test_bytes_of_a_row(columns, expected):
     assert dataclasses.replace(SMALLEST, columns=columns).bank_bytes == expected
 
 
-@pytest.mark.parametrize("banks, macros, expected", [(1, 1, 1), (2, 2, 1), (3, 3, 2), (2, 4, 1), (16, 64, 128)])
+@pytest.mark.parametrize(
+    "banks, macros, expected", [(1, 1, 1), (2, 2, 1), (3, 3, 2), (2, 4, 1), (16, 64, 128)]
+)
 def test_bytes_of_a_macro_mask(banks, macros, expected):
     geometry = ChipGeometry(banks, macros, rows=2, columns=1, max_inputs=64)
     assert geometry.macros == banks * macros
@@ -67,7 +69,9 @@ def test_register_holds_every_sum_and_no_bit_more(inputs, planes):
     assert geometry.max_sum == largest
     half = 2 ** (geometry.register_width - 1)
     assert half > largest >= half / 2
-    assert 8 * (geometry.register_bytes - 1) < geometry.register_width <= 8 * geometry.register_bytes
+    assert (
+        8 * (geometry.register_bytes - 1) < geometry.register_width <= 8 * geometry.register_bytes
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -76,25 +80,47 @@ def test_preset_by_name_in_any_case(name):
 
 
 def test_unknown_preset_names_those_there_are():
-    with pytest.raises(ValueError, match=r"no geometry preset 'huge'; choose one of jebali_2024, .*tiny"):
+    with pytest.raises(
+        ValueError, match=r"no geometry preset 'huge'; choose one of jebali_2024, .*tiny"
+    ):
         preset("huge")
 
 
-@pytest.mark.parametrize("name, low, high", [
-    ("banks", 1, "255"), ("macros_per_bank", 1, "64"), ("rows", 2, "65,535"), ("columns", 1, "4,096"),
-    ("max_inputs", 1, "1,048,576"), ("max_planes", 1, "8"),
-])
+@pytest.mark.parametrize(
+    "name, low, high",
+    [
+        ("banks", 1, "255"),
+        ("macros_per_bank", 1, "64"),
+        ("rows", 2, "65,535"),
+        ("columns", 1, "4,096"),
+        ("max_inputs", 1, "1,048,576"),
+        ("max_planes", 1, "8"),
+    ],
+)
 def test_dimensions_outside_their_range_are_refused(name, low, high):
     words = name.replace("_", " ")
     for value in (low - 1, int(high.replace(",", "")) + 1, -1, 2.0, "2", None, True):
-        with pytest.raises(ValueError, match=rf"^A chip's {words} must be an integer from {low} to {high}, not "):
+        with pytest.raises(
+            ValueError, match=rf"^A chip's {words} must be an integer from {low} to {high}, not "
+        ):
             dataclasses.replace(TINY, **{name: value})
 
 
-@pytest.mark.parametrize("name, extreme", [
-    ("rows", 65_535), ("columns", 4_096), ("max_inputs", 1 << 20), ("max_planes", 8), ("banks", 255),
-    ("macros_per_bank", 64), ("rows", 2), ("columns", 1), ("max_planes", 1), ("banks", 1),
-])
+@pytest.mark.parametrize(
+    "name, extreme",
+    [
+        ("rows", 65_535),
+        ("columns", 4_096),
+        ("max_inputs", 1 << 20),
+        ("max_planes", 8),
+        ("banks", 255),
+        ("macros_per_bank", 64),
+        ("rows", 2),
+        ("columns", 1),
+        ("max_planes", 1),
+        ("banks", 1),
+    ],
+)
 def test_extremes_are_accepted(name, extreme):
     geometry = ChipGeometry(**{**TINY.as_dict(), "max_inputs": 64, name: extreme})
     assert getattr(geometry, name) == extreme

@@ -1,4 +1,4 @@
-"""Passes: their row operations against the Arithmetic section of the design, refusals, cycle counts."""
+"""Passes: row operations against the design's Arithmetic section, refusals, cycle counts."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,11 @@ from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TINY, ChipGeometry
 from behavioral_models.passes import Configuration, PassConfig, Result, Start, bits_of_planes
 
 ONE_BANK = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
-THREE_BANKS = ChipGeometry(banks=3, macros_per_bank=2, rows=6, columns=3, max_inputs=12, max_planes=2)
+THREE_BANKS = ChipGeometry(
+    banks=3, macros_per_bank=2, rows=6, columns=3, max_inputs=12, max_planes=2
+)
 
-#: (weight rows, threshold rows, planes): a single row, non-powers of two, the published and the product's
+#: (weight rows, threshold rows, planes): one row, non-powers of two, published, product
 SHAPES = [(1, 0, 1), (1, 1, 1), (3, 2, 1), (3, 3, 2), (5, 3, 3), (58, 6, 1), (54, 10, 4), (3, 3, 4)]
 
 
@@ -42,7 +44,7 @@ def test_a_threshold_bit_doubles_once_for_each_shift_after_it(w, t, k):
     weight = {}
     operations = config.sequence()
     for position, operation in enumerate(operations):
-        later_shifts = sum(o.shift for o in operations[position + 1:])
+        later_shifts = sum(o.shift for o in operations[position + 1 :])
         key = (operation.shift, operation.row, None if operation.shift else operation.plane)
         weight[key] = 2**later_shifts
     for (shift, row, plane), value in weight.items():
@@ -50,7 +52,7 @@ def test_a_threshold_bit_doubles_once_for_each_shift_after_it(w, t, k):
 
 
 def test_published_counts():
-    """Jebali 2024: 6 threshold and 58 weight rows; Ezzadeen's first layer on the product: 54 and 10."""
+    """Jebali 2024: 6 threshold and 58 weight rows; four planes on the product: 10 and 54."""
     assert PassConfig().row_operations == 6 + 58
     assert PassConfig(weight_rows=54, threshold_rows=10, planes=4).row_operations == 10 + 4 * 54
 
@@ -58,23 +60,50 @@ def test_published_counts():
 def test_parts_of_a_pass_make_the_whole():
     """Plane by plane, as plane-major tiles run, the same operations come in the same order."""
     whole = PassConfig(weight_rows=4, threshold_rows=5, planes=3)
-    parts = [PassConfig(weight_rows=4, threshold_rows=5, planes=3, start=Start.REGISTERS, top_plane=p,
-                        bottom_plane=p, begin_with_shift=True) for p in (1, 0)]
+    parts = [
+        PassConfig(
+            weight_rows=4,
+            threshold_rows=5,
+            planes=3,
+            start=Start.REGISTERS,
+            top_plane=p,
+            bottom_plane=p,
+            begin_with_shift=True,
+        )
+        for p in (1, 0)
+    ]
     first = [o for o in whole.sequence() if o.row < 4 + 3 and o.plane == 2]
     assert whole.sequence() == first + [o for part in parts for o in part.sequence()]
-    no_shift = PassConfig(weight_rows=4, threshold_rows=5, planes=3, start=Start.PRELOAD, top_plane=1,
-                          bottom_plane=1)
+    no_shift = PassConfig(
+        weight_rows=4, threshold_rows=5, planes=3, start=Start.PRELOAD, top_plane=1, bottom_plane=1
+    )
     assert no_shift.sequence() == [o for o in parts[0].sequence() if not o.shift]
 
 
-@pytest.mark.parametrize("top, bottom, begin, expected", [
-    (2, 2, False, "c2"), (2, 2, True, "s c2"), (2, 1, False, "c2 s c1"), (2, 0, False, "c2 s c1 s c0"),
-    (2, 0, True, "s c2 s c1 s c0"), (1, 0, False, "c1 s c0"), (0, 0, True, "s c0"), (0, 0, False, "c0"),
-])
+@pytest.mark.parametrize(
+    "top, bottom, begin, expected",
+    [
+        (2, 2, False, "c2"),
+        (2, 2, True, "s c2"),
+        (2, 1, False, "c2 s c1"),
+        (2, 0, False, "c2 s c1 s c0"),
+        (2, 0, True, "s c2 s c1 s c0"),
+        (1, 0, False, "c1 s c0"),
+        (0, 0, True, "s c0"),
+        (0, 0, False, "c0"),
+    ],
+)
 def test_planes_of_a_partial_pass(top, bottom, begin, expected):
     w, t = 2, 4
-    config = PassConfig(weight_rows=w, threshold_rows=t, planes=3, start=Start.REGISTERS, top_plane=top,
-                        bottom_plane=bottom, begin_with_shift=begin)
+    config = PassConfig(
+        weight_rows=w,
+        threshold_rows=t,
+        planes=3,
+        start=Start.REGISTERS,
+        top_plane=top,
+        bottom_plane=bottom,
+        begin_with_shift=begin,
+    )
     words, rows, counted = [], [], []
     for operation in config.sequence():
         if operation.shift:
@@ -85,42 +114,114 @@ def test_planes_of_a_partial_pass(top, bottom, begin, expected):
         if not operation.shift:
             counted.append(operation.row)
     assert " ".join(words) == expected
-    assert all(row == w + t - 1 - plane for row, plane in rows)  # the bit that the plane's doubling brings
+    assert all(
+        row == w + t - 1 - plane for row, plane in rows
+    )  # the bit that the plane's doubling brings
     assert counted == [0, 1] * (top - bottom + 1)
     assert config.row_operations == len(config.sequence())
     assert config.counted_planes == top - bottom + 1
 
 
-@pytest.mark.parametrize("config, geometry, message", [
-    (PassConfig(weight_rows=59), JEBALI_2024, "59 weight rows and 6 threshold rows do not fit a macro of 64"),
-    (PassConfig(weight_rows=0, threshold_rows=1), TINY, "0 weight rows and 1 .* needs at least one weight row"),
-    (PassConfig(weight_rows=2, threshold_rows=-1), TINY, "2 weight rows and -1 threshold rows do not fit"),
-    (PassConfig(planes=2), JEBALI_2024, "counts inputs of 1 to 1 bit planes, not 2"),
-    (PassConfig(planes=0), HELIOBIT, "counts inputs of 1 to 4 bit planes, not 0"),
-    (PassConfig(weight_rows=4, threshold_rows=2, planes=4), HELIOBIT,
-     "Inputs of 4 bit planes need at least 3 threshold rows, not 2"),
-    (PassConfig(weight_rows=4, threshold_rows=4, planes=2, start=Start.REGISTERS, top_plane=2), HELIOBIT,
-     "Planes 2 down to 0 are not planes of a 2-bit input"),
-    (PassConfig(weight_rows=4, threshold_rows=4, planes=2, start=Start.REGISTERS, top_plane=0,
-                bottom_plane=1), HELIOBIT, "Planes 0 down to 1 are not planes"),
-    (PassConfig(weight_rows=4, threshold_rows=4, planes=2, bottom_plane=-1), HELIOBIT,
-     "Planes 1 down to -1 are not planes"),
-    (PassConfig(weight_rows=4, threshold_rows=4, planes=2, top_plane=0), HELIOBIT,
-     "starts from thresholds begins with the top plane"),
-    (PassConfig(weight_rows=4, threshold_rows=4, begin_with_shift=True), HELIOBIT,
-     "starts from thresholds begins with the top plane and shifts by itself"),
-    (PassConfig(weight_rows=4, threshold_rows=1, planes=2, start=Start.REGISTERS, begin_with_shift=True),
-     HELIOBIT, "no threshold row for plane 1 to shift in: 1 threshold rows"),
-    (PassConfig(macros=()), JEBALI_2024, "at least one enabled macro"),
-    (PassConfig(macros=(0, 4)), JEBALI_2024, r"Macros \[0, 4\] are not all of this chip's macros 0 to 3"),
-    (PassConfig(macros=(-1, 2)), JEBALI_2024, r"Macros \[-1, 2\] are not all"),
-    (PassConfig(Configuration.CHAINED, macros=(0, 1)), JEBALI_2024, "needs macros of bank 0 and of bank 1"),
-    (PassConfig(Configuration.CHAINED, 1, 1), ONE_BANK, "needs macros of bank 0 and of bank 1"),
-    (PassConfig(Configuration.CHAINED, 1, 1, macros=(0, 2, 4)), THREE_BANKS, "and of no other bank"),
-    (PassConfig(Configuration.CHAINED, start=Start.PRELOAD), JEBALI_2024,
-     "A chained pass starts from thresholds and counts all planes"),
-    (PassConfig(Configuration.CHAINED, 3, 3, 2, bottom_plane=1), TINY, "A chained pass starts from thresholds"),
-])
+@pytest.mark.parametrize(
+    "config, geometry, message",
+    [
+        (
+            PassConfig(weight_rows=59),
+            JEBALI_2024,
+            "59 weight rows and 6 threshold rows do not fit a macro of 64",
+        ),
+        (
+            PassConfig(weight_rows=0, threshold_rows=1),
+            TINY,
+            "0 weight rows and 1 .* needs at least one weight row",
+        ),
+        (
+            PassConfig(weight_rows=2, threshold_rows=-1),
+            TINY,
+            "2 weight rows and -1 threshold rows do not fit",
+        ),
+        (PassConfig(planes=2), JEBALI_2024, "counts inputs of 1 to 1 bit planes, not 2"),
+        (PassConfig(planes=0), HELIOBIT, "counts inputs of 1 to 4 bit planes, not 0"),
+        (
+            PassConfig(weight_rows=4, threshold_rows=2, planes=4),
+            HELIOBIT,
+            "Inputs of 4 bit planes need at least 3 threshold rows, not 2",
+        ),
+        (
+            PassConfig(
+                weight_rows=4, threshold_rows=4, planes=2, start=Start.REGISTERS, top_plane=2
+            ),
+            HELIOBIT,
+            "Planes 2 down to 0 are not planes of a 2-bit input",
+        ),
+        (
+            PassConfig(
+                weight_rows=4,
+                threshold_rows=4,
+                planes=2,
+                start=Start.REGISTERS,
+                top_plane=0,
+                bottom_plane=1,
+            ),
+            HELIOBIT,
+            "Planes 0 down to 1 are not planes",
+        ),
+        (
+            PassConfig(weight_rows=4, threshold_rows=4, planes=2, bottom_plane=-1),
+            HELIOBIT,
+            "Planes 1 down to -1 are not planes",
+        ),
+        (
+            PassConfig(weight_rows=4, threshold_rows=4, planes=2, top_plane=0),
+            HELIOBIT,
+            "starts from thresholds begins with the top plane",
+        ),
+        (
+            PassConfig(weight_rows=4, threshold_rows=4, begin_with_shift=True),
+            HELIOBIT,
+            "starts from thresholds begins with the top plane and shifts by itself",
+        ),
+        (
+            PassConfig(
+                weight_rows=4,
+                threshold_rows=1,
+                planes=2,
+                start=Start.REGISTERS,
+                begin_with_shift=True,
+            ),
+            HELIOBIT,
+            "no threshold row for plane 1 to shift in: 1 threshold rows",
+        ),
+        (PassConfig(macros=()), JEBALI_2024, "at least one enabled macro"),
+        (
+            PassConfig(macros=(0, 4)),
+            JEBALI_2024,
+            r"Macros \[0, 4\] are not all of this chip's macros 0 to 3",
+        ),
+        (PassConfig(macros=(-1, 2)), JEBALI_2024, r"Macros \[-1, 2\] are not all"),
+        (
+            PassConfig(Configuration.CHAINED, macros=(0, 1)),
+            JEBALI_2024,
+            "needs macros of bank 0 and of bank 1",
+        ),
+        (PassConfig(Configuration.CHAINED, 1, 1), ONE_BANK, "needs macros of bank 0 and of bank 1"),
+        (
+            PassConfig(Configuration.CHAINED, 1, 1, macros=(0, 2, 4)),
+            THREE_BANKS,
+            "and of no other bank",
+        ),
+        (
+            PassConfig(Configuration.CHAINED, start=Start.PRELOAD),
+            JEBALI_2024,
+            "A chained pass starts from thresholds and counts all planes",
+        ),
+        (
+            PassConfig(Configuration.CHAINED, 3, 3, 2, bottom_plane=1),
+            TINY,
+            "A chained pass starts from thresholds",
+        ),
+    ],
+)
 def test_what_a_chip_cannot_do_is_refused(config, geometry, message):
     with pytest.raises(ValueError, match=message):
         config.check(geometry)
@@ -133,16 +234,29 @@ def test_unknown_words_are_refused():
         PassConfig(start=7)
 
 
-@pytest.mark.parametrize("config, geometry", [
-    (PassConfig(), JEBALI_2024), (PassConfig(weight_rows=54, threshold_rows=10, planes=4), HELIOBIT),
-    (PassConfig(weight_rows=1, threshold_rows=0), ONE_BANK),
-    (PassConfig(weight_rows=2, threshold_rows=0), ONE_BANK),
-    (PassConfig(weight_rows=4, threshold_rows=3, planes=4), HELIOBIT),
-    (PassConfig(Configuration.CHAINED, 3, 3, 2), TINY),
-    (PassConfig(Configuration.CHAINED, 3, 3, macros=(1, 2)), THREE_BANKS),
-    (PassConfig(weight_rows=4, threshold_rows=1, planes=2, start=Start.REGISTERS, top_plane=0,
-                begin_with_shift=True), HELIOBIT),
-])
+@pytest.mark.parametrize(
+    "config, geometry",
+    [
+        (PassConfig(), JEBALI_2024),
+        (PassConfig(weight_rows=54, threshold_rows=10, planes=4), HELIOBIT),
+        (PassConfig(weight_rows=1, threshold_rows=0), ONE_BANK),
+        (PassConfig(weight_rows=2, threshold_rows=0), ONE_BANK),
+        (PassConfig(weight_rows=4, threshold_rows=3, planes=4), HELIOBIT),
+        (PassConfig(Configuration.CHAINED, 3, 3, 2), TINY),
+        (PassConfig(Configuration.CHAINED, 3, 3, macros=(1, 2)), THREE_BANKS),
+        (
+            PassConfig(
+                weight_rows=4,
+                threshold_rows=1,
+                planes=2,
+                start=Start.REGISTERS,
+                top_plane=0,
+                begin_with_shift=True,
+            ),
+            HELIOBIT,
+        ),
+    ],
+)
 def test_limits_are_accepted(config, geometry):
     config.check(geometry)
 
@@ -153,12 +267,18 @@ def test_macros_are_a_sorted_set():
     assert hash(config) == hash(PassConfig(macros=(0, 2, 3)))
 
 
-@pytest.mark.parametrize("configuration, macros, banks, inputs, neurons", [
-    ("SINGLE_LAYER", None, (0, 1), 116, 128), ("TWO_LAYER", None, (0, 1), 232, 128),
-    ("CHAINED", None, (0, 1), 116, 128), ("SINGLE_LAYER", (0,), (0,), 116, 64),
-    ("SINGLE_LAYER", (3,), (1,), 116, 64), ("TWO_LAYER", (2, 3), (1,), 232, 64),
-    ("SINGLE_LAYER", (1, 2), (0, 1), 116, 128),
-])
+@pytest.mark.parametrize(
+    "configuration, macros, banks, inputs, neurons",
+    [
+        ("SINGLE_LAYER", None, (0, 1), 116, 128),
+        ("TWO_LAYER", None, (0, 1), 232, 128),
+        ("CHAINED", None, (0, 1), 116, 128),
+        ("SINGLE_LAYER", (0,), (0,), 116, 64),
+        ("SINGLE_LAYER", (3,), (1,), 116, 64),
+        ("TWO_LAYER", (2, 3), (1,), 232, 64),
+        ("SINGLE_LAYER", (1, 2), (0, 1), 116, 128),
+    ],
+)
 def test_sizes_on_the_published_chip(configuration, macros, banks, inputs, neurons):
     """Published: two layers of 116 x 64, or one of 116 x 128."""
     config = PassConfig(Configuration[configuration], macros=macros)
@@ -169,7 +289,14 @@ def test_sizes_on_the_published_chip(configuration, macros, banks, inputs, neuro
 
 def test_chained_pass_takes_banks_0_and_1_of_three():
     assert PassConfig(Configuration.CHAINED, 3, 3).enabled_macros(THREE_BANKS) == (0, 1, 2, 3)
-    assert PassConfig(weight_rows=3, threshold_rows=3).enabled_macros(THREE_BANKS) == (0, 1, 2, 3, 4, 5)
+    assert PassConfig(weight_rows=3, threshold_rows=3).enabled_macros(THREE_BANKS) == (
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+    )
 
 
 @pytest.mark.parametrize("read_timing", [1, 2, 3])
@@ -189,12 +316,21 @@ def test_cycles_of_preload_readout_and_chain(read_timing):
     readout = PassConfig().cycles(JEBALI_2024, read_timing, 3, readout=True)
     assert readout == 3 * (64 * read_timing + drain + registers)
     preloaded = PassConfig(start=Start.PRELOAD)
-    assert preloaded.cycles(JEBALI_2024, read_timing, 3) == 3 * (58 * read_timing + drain + registers)
-    assert preloaded.cycles(JEBALI_2024, read_timing, 3, True) == 3 * (58 * read_timing + drain + 2 * registers)
+    assert preloaded.cycles(JEBALI_2024, read_timing, 3) == 3 * (
+        58 * read_timing + drain + registers
+    )
+    assert preloaded.cycles(JEBALI_2024, read_timing, 3, True) == 3 * (
+        58 * read_timing + drain + 2 * registers
+    )
     wide = PassConfig(weight_rows=54, threshold_rows=10, planes=4, macros=(0, 1))
-    assert wide.cycles(HELIOBIT, read_timing, 1, True) == (10 + 4 * 54) * read_timing + drain + 64 * 2
+    assert (
+        wide.cycles(HELIOBIT, read_timing, 1, True) == (10 + 4 * 54) * read_timing + drain + 64 * 2
+    )
     # bank 1 is one pass behind
-    assert PassConfig(Configuration.CHAINED).cycles(JEBALI_2024, read_timing, 3) == 4 * 64 * read_timing + drain
+    assert (
+        PassConfig(Configuration.CHAINED).cycles(JEBALI_2024, read_timing, 3)
+        == 4 * 64 * read_timing + drain
+    )
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 8])
@@ -207,15 +343,25 @@ def test_planes_of_every_input(k):
 
 
 def test_some_planes_of_an_input():
-    config = PassConfig(weight_rows=4, threshold_rows=8, planes=4, start=Start.REGISTERS, top_plane=2,
-                        bottom_plane=1)
+    config = PassConfig(
+        weight_rows=4,
+        threshold_rows=8,
+        planes=4,
+        start=Start.REGISTERS,
+        top_plane=2,
+        bottom_plane=1,
+    )
     planes = bits_of_planes(np.array([[0b0100, 0b1011]]), config)
     assert planes.tolist() == [[[True, False], [False, True]]]
 
 
-@pytest.mark.parametrize("inputs, k", [([[2]], 1), ([[-1]], 1), ([[0, 16]], 4), ([[256]], 8), ([[-1, 3]], 2)])
+@pytest.mark.parametrize(
+    "inputs, k", [([[2]], 1), ([[-1]], 1), ([[0, 16]], 4), ([[256]], 8), ([[-1, 3]], 2)]
+)
 def test_inputs_too_large_for_the_planes_are_refused(inputs, k):
-    with pytest.raises(ValueError, match=f"Inputs range from .* does not fit {k} unsigned bit planes"):
+    with pytest.raises(
+        ValueError, match=f"Inputs range from .* does not fit {k} unsigned bit planes"
+    ):
         bits_of_planes(np.array(inputs), PassConfig(planes=k))
 
 

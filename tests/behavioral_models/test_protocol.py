@@ -9,11 +9,16 @@ from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TINY, ChipGeometry
 from behavioral_models.protocol import Field, FrameError, Opcode, Status
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
-BANKS_255 = ChipGeometry(banks=255, macros_per_bank=1, rows=65_535, columns=4_096, max_inputs=1 << 20, max_planes=8)
+BANKS_255 = ChipGeometry(
+    banks=255, macros_per_bank=1, rows=65_535, columns=4_096, max_inputs=1 << 20, max_planes=8
+)
 
 #: Bytes in which marks and escapes are as likely as the rest.
-awkward = st.lists(st.one_of(st.sampled_from([0xC0, 0xDB, 0xDC, 0xDD]), st.integers(0, 255)), min_size=3,
-                   max_size=40).map(bytes)
+awkward = st.lists(
+    st.one_of(st.sampled_from([0xC0, 0xDB, 0xDC, 0xDD]), st.integers(0, 255)),
+    min_size=3,
+    max_size=40,
+).map(bytes)
 
 
 def bitwise_crc(data):
@@ -56,12 +61,16 @@ def test_marks_are_escaped_as_in_rfc_1055():
 
 @given(awkward, st.data())
 def test_a_changed_byte_is_found(contents, data):
-    """A CRC of 16 bits finds every burst of 16 bits, so every damaged byte that keeps the frame whole."""
+    """A CRC of 16 bits finds every burst of 16 bits, so every damaged byte in a whole frame."""
     body = bytearray(protocol.frame(contents)[1:-1])
     place = data.draw(st.integers(0, len(body) - 1))
-    new = data.draw(st.integers(0, 255).filter(lambda byte: byte not in (protocol.END, body[place])))
-    around = body[max(0, place - 1):place + 1] + bytes([new])
-    assume(protocol.ESCAPE not in around)  # an escape made or lost moves all that follows: next test
+    new = data.draw(
+        st.integers(0, 255).filter(lambda byte: byte not in (protocol.END, body[place]))
+    )
+    around = body[max(0, place - 1) : place + 1] + bytes([new])
+    assume(
+        protocol.ESCAPE not in around
+    )  # an escape made or lost moves all that follows: next test
     body[place] = new
     with pytest.raises(FrameError, match="checksum is wrong"):
         protocol.unframe(bytes(body))
@@ -76,7 +85,9 @@ def test_a_flipped_bit_of_the_plain_contents_is_found(contents, bit):
         protocol.unframe(body)
 
 
-@pytest.mark.parametrize("body", [b"\x81\x00\xdb\x00\x00\x00", b"\x81\x00\x00\x00\x00\xdb", b"\xdb\xdb\xdc\x00\x00\x00"])
+@pytest.mark.parametrize(
+    "body", [b"\x81\x00\xdb\x00\x00\x00", b"\x81\x00\x00\x00\x00\xdb", b"\xdb\xdb\xdc\x00\x00\x00"]
+)
 def test_bad_escapes_are_found(body):
     with pytest.raises(FrameError, match="escape byte that escapes nothing"):
         protocol.unframe(body)
@@ -99,7 +110,10 @@ def test_fields_round_trip(sizes, data):
 
 def test_fields_are_little_endian_in_order():
     fields = (Field("a", 1, ""), Field("b", 2, ""), Field("c", 3, ""))
-    assert protocol.pack_fields(fields, {"c": 0x010203, "a": 0x11, "b": 0x2233}) == b"\x11\x33\x22\x03\x02\x01"
+    assert (
+        protocol.pack_fields(fields, {"c": 0x010203, "a": 0x11, "b": 0x2233})
+        == b"\x11\x33\x22\x03\x02\x01"
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -117,7 +131,7 @@ def test_wrong_lengths_are_refused(length):
 
 
 def test_published_pulses_at_the_published_clock():
-    """Jebali 2024: 10 us forming, 6 us SET and RESET, 66 MHz; dead time 100 ns, setup 50 ns (ours)."""
+    """Jebali 2024: 10 us forming, 6 us SET and RESET, 66 MHz; dead time 100, setup 50 ns (ours)."""
     timing = protocol.default_timing(66e6)
     assert timing["form_pulse"] == 660
     assert timing["set_pulse"] == timing["reset_pulse"] == 396
@@ -136,19 +150,21 @@ def test_default_timing_fits_its_registers_and_is_never_zero(clock_hz):
 
 @pytest.mark.parametrize("clock_hz", [6.6e9, 1e12])
 def test_clocks_too_fast_for_the_pulse_timer_are_refused(clock_hz):
-    with pytest.raises(ValueError, match=r"the form pulse would be \d+ cycles; clocks above 0 up to 6.6 GHz"):
+    with pytest.raises(
+        ValueError, match=r"the form pulse would be \d+ cycles; clocks .*up to 6.6 GHz"
+    ):
         protocol.default_timing(clock_hz)
 
 
 @pytest.mark.parametrize("clock_hz", [0, -1e6])
 def test_clocks_that_do_not_tick_are_refused(clock_hz):
-    with pytest.raises(ValueError, match="clocks above 0"):
+    with pytest.raises(ValueError, match="clocks .*up to 6.6 GHz"):
         protocol.default_timing(clock_hz)
 
 
 @pytest.mark.parametrize("clock_hz", [float("nan"), float("inf")])
 def test_clocks_that_are_no_number_are_refused(clock_hz):
-    with pytest.raises(ValueError, match="clocks above 0"):
+    with pytest.raises(ValueError, match="clocks .*up to 6.6 GHz"):
         protocol.default_timing(clock_hz)
 
 

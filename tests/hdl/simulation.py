@@ -39,7 +39,9 @@ async def receive(ctx, port, count, rng=None, idle=0.3):
         ctx.set(port.ready, ready)
         _, _, valid, payload = await ctx.tick().sample(port.valid, port.payload)
         if offered is not None:
-            assert valid and payload == offered, "an item was withdrawn or changed before it was taken"
+            assert valid and payload == offered, (
+                "an item was withdrawn or changed before it was taken"
+            )
         offered = payload if valid and not ready else None
         if valid and ready:
             items.append(payload)

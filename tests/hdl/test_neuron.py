@@ -1,7 +1,8 @@
-"""The neuron register against the two row operations: shift reg <- 2 reg + count, count reg <- reg - count.
+# amaranth: UnusedElaboratable=no
+"""The neuron register against the two row operations: 2 reg + count, and reg - count.
 
-The gated styles need a clock-gating cell, which Amaranth's simulator does not run; they are held against
-this one as Verilog (tests/networks/test_executors.py) and formally.
+The gated styles need a clock-gating cell, which Amaranth's simulator does not run; they are held to
+this one as Verilog (tests/networks/test_executors.py).
 """
 
 import itertools
@@ -60,20 +61,35 @@ def test_random_steps_and_pauses(width, macros):
         assert value == 0
         for _ in range(1500):
             shift, clear, load = rng.random() < 0.3, rng.random() < 0.05, rng.random() < 0.1
-            count, new, steps = rng.randint(0, macros), rng.randint(-half, half - 1), rng.random() < 0.7
+            count, new, steps = (
+                rng.randint(0, macros),
+                rng.randint(-half, half - 1),
+                rng.random() < 0.7,
+            )
             if load:
                 shift, count, clear = False, 0, False
             if steps:
                 base = 0 if clear else value
                 value = new if load else wrap(2 * base + count if shift else base - count, width)
-            assert await step(ctx, dut, shift=shift, clear=clear, load=load, count=count,
-                              load_value=new, step=steps) == value
+            assert (
+                await step(
+                    ctx,
+                    dut,
+                    shift=shift,
+                    clear=clear,
+                    load=load,
+                    count=count,
+                    load_value=new,
+                    step=steps,
+                )
+                == value
+            )
 
     simulate(dut, testbench)
 
 
 def test_published_pass():
-    """6 threshold rows, 58 weight rows, 2 macros: the register is T - popcount, the output popcount > T."""
+    """6 threshold rows, 58 weight rows, 2 macros: T - popcount, and popcount > T."""
     dut = NeuronRegister(8, 2)
     rng = random.Random(1)
 
@@ -92,17 +108,29 @@ def test_published_pass():
     simulate(dut, testbench)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((8, 0), "Macros per bank must be a positive integer, not 0"),
-    ((8, 1.5), "Macros per bank must be a positive integer, not 1.5"),
-    ((1, 1), "A register that counts 1 bits a row needs more than 1 bits, not 1"),
-    ((2, 2), "A register that counts 2 bits a row needs more than 2 bits, not 2"),
-    (("8", 2), "A register that counts 2 bits a row needs more than 2 bits, not '8'"),
-    ((8, 2, "gated"), "style must be one of enabled, bank_gated, borrow_gated, not 'gated'"),
-    ((8, 2, "borrow_gated"), "The low part of a 8-bit register must have 2 to 7 bits, not None"),
-    ((8, 2, "borrow_gated", 1), "The low part of a 8-bit register must have 2 to 7 bits, not 1"),
-    ((8, 2, "borrow_gated", 8), "The low part of a 8-bit register must have 2 to 7 bits, not 8"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((8, 0), "Macros per bank must be a positive integer, not 0"),
+        ((8, 1.5), "Macros per bank must be a positive integer, not 1.5"),
+        ((1, 1), "A register that counts 1 bits a row needs more than 1 bits, not 1"),
+        ((2, 2), "A register that counts 2 bits a row needs more than 2 bits, not 2"),
+        (("8", 2), "A register that counts 2 bits a row needs more than 2 bits, not '8'"),
+        ((8, 2, "gated"), "style must be one of enabled, bank_gated, borrow_gated, not 'gated'"),
+        (
+            (8, 2, "borrow_gated"),
+            "The low part of a 8-bit register must have 2 to 7 bits, not None",
+        ),
+        (
+            (8, 2, "borrow_gated", 1),
+            "The low part of a 8-bit register must have 2 to 7 bits, not 1",
+        ),
+        (
+            (8, 2, "borrow_gated", 8),
+            "The low part of a 8-bit register must have 2 to 7 bits, not 8",
+        ),
+    ],
+)
 def test_refusals(arguments, message):
     with pytest.raises(ValueError, match=message):
         NeuronRegister(*arguments)

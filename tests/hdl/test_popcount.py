@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Popcount: every value at small widths, random ones at 64."""
 
 import random
@@ -23,8 +24,12 @@ def test_every_value(width):
 @pytest.mark.parametrize("width", [31, 64])
 def test_random_values_and_extremes(width):
     dut = Popcount(width)
-    values = [0, 2**width - 1, *(random.Random(width).getrandbits(width) for _ in range(300)),
-              *(1 << i for i in range(width))]
+    values = [
+        0,
+        2**width - 1,
+        *(random.Random(width).getrandbits(width) for _ in range(300)),
+        *(1 << i for i in range(width)),
+    ]
 
     async def testbench(ctx):
         for value in values:
@@ -41,5 +46,7 @@ def test_output_is_as_wide_as_the_largest_count(width):
 
 @pytest.mark.parametrize("width", [0, -1, 2.0, "2", None])
 def test_other_widths_are_refused(width):
-    with pytest.raises(ValueError, match=f"A popcount's width must be a positive integer, not {width!r}"):
+    with pytest.raises(
+        ValueError, match=f"A popcount's width must be a positive integer, not {width!r}"
+    ):
         Popcount(width)

@@ -10,7 +10,9 @@ from hdl.interfaces import Operation, Rail
 from hdl.power_switch import PowerSwitch
 from tests.hdl.simulation import simulate
 
-RAILS = {Operation(int(o)): tuple(Rail(int(r)) for r in rails) for o, rails in constants.RAILS.items()}
+RAILS = {
+    Operation(int(o)): tuple(Rail(int(r)) for r in rails) for o, rails in constants.RAILS.items()
+}
 
 
 @pytest.mark.parametrize("dead_time", [1, 2, 3, 7])
@@ -42,7 +44,9 @@ def test_every_change_takes_its_dead_times(dead_time):
             assert off == dead_time + 1
             assert settling == dead_time
         # ready is of the rails that are wanted now
-        ctx.set(dut.request, Operation.FORM if ctx.get(dut.request) != Operation.FORM else Operation.SET)
+        ctx.set(
+            dut.request, Operation.FORM if ctx.get(dut.request) != Operation.FORM else Operation.SET
+        )
         assert not ctx.get(dut.ready)
 
     simulate(dut, testbench)
@@ -50,7 +54,7 @@ def test_every_change_takes_its_dead_times(dead_time):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_requests_and_inhibits(seed):
-    """Rails never change while inhibited, each goes off before it is another, and both go together."""
+    """Rails stand still while inhibited, go off before they are others, and go together."""
     dut = PowerSwitch()
     rng = random.Random(seed)
     counts = {"inhibited": 0, "changes": 0, "ready": 0}

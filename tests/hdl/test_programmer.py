@@ -1,4 +1,4 @@
-"""The programmer with a power switch and macro models: the image arrives, pulses are exact, times add up."""
+"""The programmer with power switch and macro models: images, exact pulses, total times."""
 
 import numpy as np
 import pytest
@@ -29,9 +29,13 @@ class Bench(wiring.Component):
         self.geometry = geometry
         self.programmer = Programmer(geometry)
         self.power_switch = PowerSwitch()
-        super().__init__({
-            f"macro_{n}": Out(MacroPort(geometry.rows, geometry.columns)) for n in range(geometry.macros)
-        } | {"unused": In(1)})
+        super().__init__(
+            {
+                f"macro_{n}": Out(MacroPort(geometry.rows, geometry.columns))
+                for n in range(geometry.macros)
+            }
+            | {"unused": In(1)}
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -43,23 +47,32 @@ class Bench(wiring.Component):
             port = getattr(self, f"macro_{number}")
             chosen = programmer.selected[number]
             m.d.comb += [
-                port.row.eq(programmer.row), port.x.eq(programmer.sense_x),
-                port.sense.eq(programmer.sense & chosen), port.operation.eq(programmer.operation),
-                port.column.eq(programmer.column), port.side.eq(programmer.side),
+                port.row.eq(programmer.row),
+                port.x.eq(programmer.sense_x),
+                port.sense.eq(programmer.sense & chosen),
+                port.operation.eq(programmer.operation),
+                port.column.eq(programmer.column),
+                port.side.eq(programmer.side),
                 port.pulse.eq(programmer.pulse & chosen),
-                port.rail_column.eq(switch.rail_column), port.rail_row.eq(switch.rail_row),
+                port.rail_column.eq(switch.rail_column),
+                port.rail_row.eq(switch.rail_row),
             ]
             q |= port.q & chosen.replicate(self.geometry.columns)
         m.d.comb += [
-            programmer.q.eq(q), programmer.rails_ready.eq(switch.ready),
-            switch.request.eq(programmer.request), switch.dead_time.eq(programmer.timing.dead_time),
+            programmer.q.eq(q),
+            programmer.rails_ready.eq(switch.ready),
+            switch.request.eq(programmer.request),
+            switch.dead_time.eq(programmer.timing.dead_time),
             switch.inhibit.eq(programmer.pulse | sensing),
         ]
         return m
 
 
 class Recorder:
-    """A macro that also notes its pulses: (operation, row, column, side, length, cycles still before and after)."""
+    """A macro that also notes its pulses.
+
+    Each is operation, row, column, side, length, cycles still before, cycles still after.
+    """
 
     def __init__(self, macro):
         self.macro = macro
@@ -87,11 +100,16 @@ class Recorder:
 
 
 def run(geometry, script, timing, tables=None):
-    """Run script(command) on a bench; returns the recorders. `command` starts one and gives its cycles."""
+    """Run script(command) on a bench; return the recorders. `command` gives cycles and row bits."""
     bench = Bench(geometry)
-    macros = [Recorder(MacroModel(geometry.rows, geometry.columns,
-                                  None if tables is None else tables[n], f"macro {n}"))
-              for n in range(geometry.macros)]
+    macros = [
+        Recorder(
+            MacroModel(
+                geometry.rows, geometry.columns, None if tables is None else tables[n], f"macro {n}"
+            )
+        )
+        for n in range(geometry.macros)
+    ]
 
     async def testbench(ctx):
         programmer = bench.programmer
@@ -122,13 +140,21 @@ def run(geometry, script, timing, tables=None):
 
         await script(command)
 
-    simulate(bench, testbench, processes=[
-        macro_process(macro, getattr(bench, f"macro_{n}")) for n, macro in enumerate(macros)])
+    simulate(
+        bench,
+        testbench,
+        processes=[
+            macro_process(macro, getattr(bench, f"macro_{n}")) for n, macro in enumerate(macros)
+        ],
+    )
     return macros
 
 
-@pytest.mark.parametrize("timing", [TIMING, SHORTEST], ids=["timing", "shortest"])
-@pytest.mark.parametrize("geometry", [SMALLEST, ODD, TINY], ids=["smallest", "odd", "tiny"])
+@pytest.mark.parametrize(
+    "geometry, timing",
+    [(SMALLEST, TIMING), (ODD, TIMING), (SMALLEST, SHORTEST), (TINY, SHORTEST)],
+    ids=["smallest", "odd", "smallest_shortest", "tiny_shortest"],
+)
 def test_forming_programming_and_reading(geometry, timing):
     rng = np.random.default_rng(geometry.columns)
     old, image = rng.random((2, *geometry.image_shape)) < 0.5
@@ -139,7 +165,12 @@ def test_forming_programming_and_reading(geometry, timing):
             await command(Operation.FORM, macro, row)
         for bits in (old, image):
             for macro, row in np.ndindex(geometry.macros, geometry.rows):
-                await command(Operation.SET, macro, row, sum(int(b) << c for c, b in enumerate(bits[macro, row])))
+                await command(
+                    Operation.SET,
+                    macro,
+                    row,
+                    sum(int(b) << c for c, b in enumerate(bits[macro, row])),
+                )
         for macro, row, x in np.ndindex(geometry.macros, geometry.rows, 2):
             cycles, read[macro, row, x] = await command(Operation.READ, macro, row, x=x)
             assert cycles == 3
@@ -166,9 +197,13 @@ def test_pulses_are_exact(timing):
     macros = run(geometry, script, timing)
     assert not macros[0].pulses and not macros[2].pulses
     sides = [bits >> c & 1 for c in range(5)]
-    expected = [(Operation.FORM, c, side, timing["form_pulse"]) for c in range(5) for side in (0, 1)]
+    expected = [
+        (Operation.FORM, c, side, timing["form_pulse"]) for c in range(5) for side in (0, 1)
+    ]
     expected += [(Operation.SET, c, side, timing["set_pulse"]) for c, side in enumerate(sides)]
-    expected += [(Operation.RESET, c, 1 - side, timing["reset_pulse"]) for c, side in enumerate(sides)]
+    expected += [
+        (Operation.RESET, c, 1 - side, timing["reset_pulse"]) for c, side in enumerate(sides)
+    ]
     made = [(Operation(p[0]), p[2], p[3], p[4]) for p in macros[1].pulses]
     assert made == expected
     for operation, row, _, _, _, before, after in macros[1].pulses:
@@ -176,12 +211,17 @@ def test_pulses_are_exact(timing):
         assert before >= timing["pulse_setup"] and after >= timing["pulse_setup"]
 
 
-@pytest.mark.parametrize("timing", [TIMING, SHORTEST, protocol.default_timing(2e6)], ids=["timing", "shortest", "2MHz"])
+@pytest.mark.parametrize(
+    "timing", [TIMING, SHORTEST, protocol.default_timing(2e6)], ids=["timing", "shortest", "2MHz"]
+)
 @pytest.mark.parametrize("geometry", [SMALLEST, TINY, ODD], ids=["smallest", "tiny", "odd"])
 def test_total_time(geometry, timing):
     """A pulse takes setup + length + setup + 1 cycles, a change of rails 2 dead times + 2."""
     rails = 2 * timing["dead_time"] + 2
-    pulse = {name: timing[f"{name}_pulse"] + 2 * timing["pulse_setup"] + 1 for name in ("form", "set", "reset")}
+    pulse = {
+        name: timing[f"{name}_pulse"] + 2 * timing["pulse_setup"] + 1
+        for name in ("form", "set", "reset")
+    }
     taken = []
 
     async def script(command):
