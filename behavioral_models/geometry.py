@@ -32,8 +32,7 @@ class ChipGeometry:
     Raises
     ------
     ValueError
-        If a dimension is outside its range, or the registers could not hold the popcount of one
-        pass.
+        If a dimension is outside its range, or the registers could not count one row.
     """
 
     banks: int

@@ -116,6 +116,7 @@ class PassConfig:
                 f"Macros {list(self.macros)} are not all of this chip's macros "
                 f"0 to {geometry.macros - 1}"
             )
+        self._check_sums(geometry)
         if self.configuration is Configuration.CHAINED:
             banks = self.enabled_banks(geometry) if geometry.banks > 1 else ()
             if banks != (0, 1):
@@ -128,6 +129,26 @@ class PassConfig:
                     "A chained pass starts from thresholds and counts all planes; "
                     "bank 1 counts its one-bit inputs on the last"
                 )
+
+    def _check_sums(self, geometry: ChipGeometry) -> None:
+        """Raise ValueError if the registers could not hold what this pass alone adds up."""
+        enabled = self.enabled_macros(geometry)
+        size = geometry.macros_per_bank
+        macros = max(sum(m // size == b for m in enabled) for b in self.enabled_banks(geometry))
+        half = 1 << geometry.register_width - 1
+        weight = (1 << self.counted_planes) - 1
+        if macros * self.weight_rows * weight > half:
+            raise ValueError(
+                f"Registers of {geometry.register_width} bits cannot count {macros} x "
+                f"{self.weight_rows} inputs of {self.counted_planes} planes: build the chip with a "
+                f"larger max_inputs or max_planes, or count fewer rows or planes in a pass"
+            )
+        bits = self.initial_shifts + self.counted_planes - 1
+        if self.start is Start.THRESHOLDS and macros * ((1 << bits) - 1) >= half:
+            raise ValueError(
+                f"Registers of {geometry.register_width} bits cannot hold thresholds of {bits} "
+                f"bits from {macros} macros: use fewer threshold rows"
+            )
 
     def enabled_macros(self, geometry: ChipGeometry) -> tuple[int, ...]:
         """Numbers of the macros that take part."""

@@ -200,7 +200,7 @@ def packet_formats(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
         PacketFormat(
             Opcode.RUN,
             "Run inferences as configured.",
-            arguments=(Field("inferences", 2, "how many, at least 1"),),
+            arguments=(Field("inferences", 4, "how many, at least 1"),),
             data="per inference: with start PRELOAD the registers, then the inputs in row order",
             answer_data="per pass: output bits of the enabled banks; with readout, their registers",
             answer_last=_CYCLES,
@@ -220,7 +220,7 @@ def packet_formats(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
     return {packet.opcode: packet for packet in formats}
 
 
-#: IDENTIFY's answer. Styles and read timings are numbered as in the generated description.
+#: IDENTIFY's answer.
 IDENTIFY_FIELDS = (
     Field("version", 1, "protocol version"),
     Field("banks", 1, "banks"),
@@ -246,11 +246,20 @@ CONFIGURE_FIELDS = (
 )
 
 
+#: Clock at which the longest published pulse fills its 16-bit register, hertz.
+FASTEST_HZ = 0xFFFF / constants.FORM_PULSE_S
+
+
 def default_timing(clock_hz: float) -> dict[str, int]:
     """The programmer's register values, clock cycles, for the published pulses at this clock.
 
     Raises ValueError if a pulse would not fit its 16-bit register.
     """
+    if not 0 < clock_hz < float("inf"):
+        raise ValueError(
+            f"At {clock_hz:g} Hz there are no pulses; clocks above 0 up to "
+            f"{FASTEST_HZ / 1e9:.1f} GHz are supported"
+        )
     seconds = {
         "form_pulse": constants.FORM_PULSE_S,
         "set_pulse": constants.SET_PULSE_S,
@@ -260,10 +269,10 @@ def default_timing(clock_hz: float) -> dict[str, int]:
     }
     cycles = {name: max(1, round(time_s * clock_hz)) for name, time_s in seconds.items()}
     for name, value in cycles.items():
-        if not clock_hz > 0 or value > 0xFFFF:
+        if value > 0xFFFF:
             raise ValueError(
                 f"At {clock_hz:g} Hz the {name.replace('_', ' ')} would be {value} cycles; "
-                f"clocks up to {0xFFFF / constants.FORM_PULSE_S / 1e9:.1f} GHz are supported"
+                f"clocks above 0 up to {FASTEST_HZ / 1e9:.1f} GHz are supported"
             )
     return cycles
 
@@ -322,8 +331,8 @@ def unframe(body: bytes) -> bytes:
         else:
             raise FrameError("A frame holds an escape byte that escapes nothing")
         plain += piece[1:]
-    if len(plain) < 5:
-        raise FrameError(f"A frame of {len(plain)} bytes is too short for an answer")
+    if len(plain) < 4:
+        raise FrameError(f"A frame of {len(plain)} bytes is too short for a packet")
     if crc(bytes(plain)) != 0:
         raise FrameError("A frame's checksum is wrong")
     return bytes(plain[:-2])

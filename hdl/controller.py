@@ -51,7 +51,7 @@ class Controller(wiring.Component):
         Stands still while `busy`.
     start : In(1)
         Take the command below; ignored while `busy`.
-    inferences : In(16)
+    inferences : In(32)
         How many, at least 1.
     rows, preload, readout : In(1)
         What each inference consists of, at least one of them; stand still while `busy`.
@@ -90,7 +90,7 @@ class Controller(wiring.Component):
         super().__init__({
             "settings": In(PassSettings(geometry)),
             "start": In(1),
-            "inferences": In(16),
+            "inferences": In(32),
             "rows": In(1),
             "preload": In(1),
             "readout": In(1),
@@ -126,7 +126,7 @@ class Controller(wiring.Component):
         # Inferences: bank 1 of a chained pass is one behind bank 0, so there is one pass more.
         state = Signal(State)
         chained = Signal()
-        left = Signal(17)
+        left = Signal(33)
         first_pass = Signal()
         last_pass = Signal()
         enabled_banks = Signal(self._geometry.banks)

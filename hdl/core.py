@@ -72,7 +72,7 @@ class Core(wiring.Component):
             "settings": In(PassSettings(geometry)),
             "timing": In(ProgrammerTiming),
             "run": In(1),
-            "inferences": In(16),
+            "inferences": In(32),
             "rows": In(1),
             "preload": In(1),
             "readout": In(1),

@@ -49,7 +49,7 @@ class HostPort(wiring.Component):
             "settings": Out(PassSettings(geometry)),
             "timing": Out(ProgrammerTiming, init=protocol.default_timing(parameters.clock_hz)),
             "run": Out(1),
-            "inferences": Out(16),
+            "inferences": Out(32),
             "rows": Out(1),
             "preload": Out(1),
             "readout": Out(1),
@@ -179,7 +179,7 @@ class Receiver(wiring.Component):
         Of the request, the first argument byte least significant.
     refusal : In(Status)
         Why the request cannot be executed now; OK if it can.
-    preload : In(1), inferences : In(16)
+    preload : In(1), inferences : In(32)
         What a RUN's data consists of.
     o_registers, o_slots : Out(streams of bytes)
         The data of RUN and PRELOAD. `registers_last`, `slot_last` : In(1) mark the transfers that
@@ -206,7 +206,7 @@ class Receiver(wiring.Component):
             "arguments": Out(8 * size),
             "refusal": In(Status),
             "preload": In(1),
-            "inferences": In(16),
+            "inferences": In(32),
             "o_registers": Out(stream.Signature(8)),
             "registers_last": In(1),
             "o_slots": Out(stream.Signature(8)),
@@ -251,7 +251,7 @@ class Receiver(wiring.Component):
                         expected.eq(packet.argument_bytes),
                         streams.eq(bool(packet.data)),
                     ]
-        left = Signal(16)  # inferences whose data has not arrived
+        left = Signal(32)  # inferences whose data has not arrived
 
         def refuse(status):
             m.d.sync += self.status.eq(status)
@@ -392,7 +392,7 @@ class Commands(wiring.Component):
             "refusal": Out(Status),
             "settings": Out(PassSettings(geometry)),
             "timing": Out(ProgrammerTiming),
-            "inferences": Out(16),
+            "inferences": Out(32),
             "macro": Out(range(max(2, geometry.macros))),
             "row": Out(range(geometry.rows)),
             "bits": Out(geometry.columns),

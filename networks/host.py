@@ -18,9 +18,6 @@ from networks.executor import Transport
 
 __all__ = ["HostError", "HostExecutor", "Identity", "RefusedError", "VerifyError"]
 
-#: Bytes of RUN data in one packet, at most about; keeps answers coming and buffers small.
-RUN_BYTES = 1 << 15
-
 
 class HostError(RuntimeError):
     """The chip does not answer, or not sensibly."""
@@ -58,6 +55,9 @@ class HostExecutor:
         What the chip must be; a chip of another geometry is refused before anything is sent to it.
     timeout_s : float
         How long the chip may stay silent.
+    packet_inferences : int, optional
+        Cut batches into packets of so many inferences, for links that lose bytes: each packet has
+        a checksum of its own, and ends with an empty pipeline. By default a batch is one packet.
 
     Attributes
     ----------
@@ -65,10 +65,20 @@ class HostExecutor:
     """
 
     def __init__(
-        self, transport: Transport, geometry: ChipGeometry | None = None, timeout_s: float = 30.0
+        self,
+        transport: Transport,
+        geometry: ChipGeometry | None = None,
+        timeout_s: float = 30.0,
+        packet_inferences: int | None = None,
     ) -> None:
+        if packet_inferences is not None and packet_inferences < 1:
+            raise ValueError(
+                f"A packet carries at least one inference, not {packet_inferences!r}; "
+                f"None for the whole batch"
+            )
         self._transport = transport
         self._timeout_s = timeout_s
+        self._packet_inferences = packet_inferences
         self._tag = 0
         self._received = bytearray()
         self.identity = self._identify()
@@ -107,14 +117,19 @@ class HostExecutor:
         self._transport.write(protocol.frame(bytes([opcode, self._tag]) + body))
         return self._tag
 
-    def receive(self, opcode: int, tag: int) -> bytes:
-        """Wait for the answer to a request; answers to others are dropped."""
+    def receive(
+        self, opcode: int, tag: int, arrived: Callable[[int], object] = lambda count: None
+    ) -> bytes:
+        """Wait for the answer to a request; answers to others are dropped.
+
+        `arrived` is called with the bytes of the answer that are here, while it comes in.
+        """
         while True:
             try:
-                contents = protocol.unframe(self._next_frame())
+                contents = protocol.unframe(self._next_frame(arrived))
             except protocol.FrameError as error:
                 raise HostError(f"The chip's answer was damaged on the way: {error}") from None
-            if contents[:2] == bytes([opcode | protocol.ANSWER, tag]):
+            if len(contents) > 2 and contents[:2] == bytes([opcode | protocol.ANSWER, tag]):
                 break
         try:
             status = Status(contents[-1])
@@ -127,7 +142,7 @@ class HostExecutor:
             raise RefusedError(opcode, status)
         return contents[2:-1]
 
-    def _next_frame(self) -> bytes:
+    def _next_frame(self, arrived: Callable[[int], object]) -> bytes:
         deadline = time.monotonic() + self._timeout_s
         searched = 0
         while True:
@@ -140,11 +155,12 @@ class HostExecutor:
                     return body
                 continue
             searched = len(self._received)
+            arrived(searched)
             left = deadline - time.monotonic()
-            arrived = self._transport.read(max(left, 0.0)) if left > 0 else b""
-            if not arrived:
+            data = self._transport.read(left) if left > 0 else b""
+            if not data:
                 raise HostError(f"The chip did not answer within {self._timeout_s:g} s")
-            self._received += arrived
+            self._received += data
             deadline = time.monotonic() + self._timeout_s
 
     def _identify(self) -> Identity:
@@ -293,7 +309,7 @@ class HostExecutor:
         data = pack_inputs(pass_config, geometry, inputs)
         if preload is not None:
             data = np.concatenate([_pack_registers(geometry, preload), data], axis=1)
-        chunk = max(1, min(0xFFFF, RUN_BYTES // max(1, data.shape[1])))
+        chunk = self._packet_inferences or max(1, len(inputs))
         neurons = pass_config.neurons(geometry)
         outputs = np.zeros((len(inputs), neurons), dtype=bool)
         sums = np.zeros((len(inputs), neurons), dtype=np.int32)
@@ -305,12 +321,22 @@ class HostExecutor:
                 protocol.pack_fields(self._formats[Opcode.RUN].arguments, {"inferences": count})
                 + data[part].tobytes()
             )
-            answer = self.request(Opcode.RUN, body)
+            tag = self.send(Opcode.RUN, body)
+            record = self._record_bytes(pass_config, readout)
+            told = 0
+
+            def tell(arrived: int, count: int = count, record: int = record) -> None:
+                nonlocal told
+                now = min(count, arrived // record)
+                progress(max(0, now - told))
+                told = max(told, now)
+
+            answer = self.receive(Opcode.RUN, tag, tell)
             records = self._split_answer(pass_config, answer, count, readout)
             outputs[part], sums[part], counted = records
             cycles += counted["cycles"]
             wait_cycles += counted["wait_cycles"]
-            progress(count)
+            progress(count - told)
         return Result(outputs, -sums if readout else None, cycles, wait_cycles)
 
     def read_registers(self, pass_config: PassConfig) -> NDArray[np.int32]:
@@ -325,6 +351,14 @@ class HostExecutor:
         self.configure(pass_config, False)
         self.request(Opcode.PRELOAD, _pack_registers(self.geometry, values).tobytes())
 
+    def _record_bytes(self, pass_config: PassConfig, readout: bool) -> int:
+        """Bytes of an inference's answer: output bits and, with readout, registers."""
+        geometry = self.geometry
+        per_bank = geometry.bank_bytes
+        if readout:
+            per_bank += geometry.columns * geometry.register_bytes
+        return len(pass_config.enabled_banks(geometry)) * per_bank
+
     def _split_answer(
         self, pass_config: PassConfig, answer: bytes, count: int, readout: bool
     ) -> tuple[NDArray[np.bool_], NDArray[np.int32], dict[str, int]]:
@@ -332,16 +366,16 @@ class HostExecutor:
         geometry = self.geometry
         last = self._formats[Opcode.RUN].answer_last
         size = sum(item.size for item in last)
-        counted = protocol.unpack_fields(last, answer[len(answer) - size :])
         banks = len(pass_config.enabled_banks(geometry))
-        bits_size, sums_size = geometry.bank_bytes, geometry.columns * geometry.register_bytes
-        per_bank = bits_size + (sums_size if readout else 0)
-        records = np.frombuffer(answer[: len(answer) - size], np.uint8)
-        if records.size != count * banks * per_bank:
+        bits_size = geometry.bank_bytes
+        per_bank = self._record_bytes(pass_config, readout) // banks
+        expected = count * banks * per_bank + size
+        if len(answer) != expected:
             raise HostError(
-                f"The chip sent {records.size} bytes for {count} inferences, "
-                f"not {count * banks * per_bank}"
+                f"The chip sent {len(answer)} bytes for {count} inferences, not {expected}"
             )
+        records = np.frombuffer(answer[:-size], np.uint8)
+        counted = protocol.unpack_fields(last, answer[-size:])
         if pass_config.configuration is Configuration.CHAINED:
             # Bank 1 is one pass behind: the first pass has bank 0 alone, the last bank 1 alone.
             middle = records[per_bank : records.size - per_bank]
@@ -379,15 +413,17 @@ def pack_inputs(
     rows = pass_config.weight_rows
     slot = width // rows
     # input m * rows + i of macro m belongs to the slot of row i
-    slots = planes.reshape(batch, counted, slot, rows).swapaxes(2, 3).reshape(batch, -1, slot)
+    by_row = planes.reshape(batch, counted, slot, rows).swapaxes(2, 3)
+    slots = by_row.reshape(batch, counted * rows, slot)
     per_byte = protocol.slots_per_byte(slot)
     if per_byte:
-        missing = -slots.shape[1] % per_byte
-        slots = np.pad(slots, ((0, 0), (0, missing), (0, 0)))
-        bits = slots.reshape(batch, -1, per_byte * slot)
+        used = -(-counted * rows // per_byte)
+        missing = used * per_byte - counted * rows
+        bits = np.pad(slots, ((0, 0), (0, missing), (0, 0))).reshape(batch, used, per_byte * slot)
     else:
         bits = slots
-    return np.packbits(bits, axis=2, bitorder="little").reshape(batch, -1)
+    packed = np.packbits(bits, axis=2, bitorder="little")
+    return packed.reshape(batch, packed.shape[1] * packed.shape[2])
 
 
 def _pack_bits(bits: NDArray[np.bool_]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -79,17 +80,36 @@ def build_chip(
         home.parent.mkdir(parents=True, exist_ok=True)
         objects = Path(scratch) / "objects"
         tools.run(
-            [tools.verilator(), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *flags,
-             "-MAKEFLAGS", f"{tools.VERILATOR_MAKEFLAGS} {optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O1",
-             "--top-module", "heliobit_chip", "--prefix", "Vchip", "--Mdir", objects,
-             "-f", "chip.f", _MAIN.resolve(), "-o", "chip"],
-            "Building the Verilated chip", cwd=folder, env=tools.verilator_environment(),
+            [tools.verilator(), "--cc", "--exe", *flags, "--top-module", "heliobit_chip",
+             "--prefix", "Vchip", "--Mdir", objects, "-f", "chip.f", _MAIN.resolve(), "-o", "chip"],
+            "Verilating the chip", cwd=folder, env=tools.verilator_environment(),
         )  # fmt: skip
+        _make(objects, optimise, trace)
         with tempfile.TemporaryDirectory(dir=home.parent) as new:
             shutil.copy(objects / "chip", Path(new) / "chip")
             home.mkdir(exist_ok=True)
             (Path(new) / "chip").replace(program)
     return program
+
+
+def _make(objects: Path, optimise: str, trace: bool) -> None:
+    """Compile what Verilator wrote; its own library, the same for every chip, only once."""
+    key = f"{tools.verilator_version()} {optimise} {trace}".encode()
+    library = BUILD / "verilated" / f"library-{hashlib.sha256(key).hexdigest()[:16]}"
+    for compiled in library.glob("*.o"):
+        shutil.copy(compiled, objects)
+    tools.run(
+        ["make", "-f", "Vchip.mk", "-j", str(os.cpu_count() or 1), "chip",
+         *tools.VERILATOR_MAKEFLAGS.split(), optimise, "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"],
+        "Compiling the Verilated chip", cwd=objects, env=tools.verilator_environment(),
+    )  # fmt: skip
+    if not library.exists():
+        new = Path(tempfile.mkdtemp(dir=library.parent))
+        for compiled in objects.glob("verilated*.o"):
+            shutil.copy(compiled, new)
+        with contextlib.suppress(OSError):  # another process was first
+            new.rename(library)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def write_macro_images(geometry: ChipGeometry, table: ArrayLike, folder: Path) -> Path:

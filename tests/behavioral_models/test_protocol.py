@@ -93,7 +93,7 @@ def test_bad_escapes_are_found(body):
         protocol.unframe(body)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [1, 2, 3])
 def test_short_frames_are_found(size):
     with pytest.raises(FrameError, match=f"A frame of {size} bytes is too short"):
         protocol.unframe(bytes(size))

@@ -13,7 +13,6 @@ from behavioral_models.macro import read_table
 from behavioral_models.passes import Configuration, PassConfig, Start
 from behavioral_models.protocol import Opcode, Status
 from hdl.parameters import ChipParameters
-from networks import host
 from networks.host import HostError, HostExecutor, RefusedError, VerifyError
 from sim.verilated import PipeTransport, VerilatedChip, build_chip, write_macro_images
 from tests.needs import need
@@ -140,7 +139,7 @@ def configure(**changes):
 
 
 def run_request(inferences, data):
-    return request(Opcode.RUN, inferences.to_bytes(2, "little") + data)
+    return request(Opcode.RUN, packed(Opcode.RUN, inferences=inferences) + data)
 
 
 # Damage
@@ -514,20 +513,33 @@ def test_inputs_of_too_many_bits_are_refused(wire):
 
 
 @pytest.mark.parametrize("configuration", Configuration)
-def test_long_batches_are_cut(wire, monkeypatch, configuration):
+@pytest.mark.parametrize("size", [1, 3, 11, 100])
+def test_batches_are_cut_where_that_is_asked_for(wire, configuration, size):
     """Into packets of some inferences: the same answers, one pipeline's end for each packet."""
-    monkeypatch.setattr(host, "RUN_BYTES", 6)
+    driver = HostExecutor(wire.transport, TINY, packet_inferences=size)
     config = PassConfig(configuration, 3, 2)
     inputs = np.random.default_rng(3).integers(0, 2, (11, config.inputs(TINY)))
-    bytes_each = {Configuration.TWO_LAYER: 2}.get(configuration, 1)  # 3 slots of 4 or of 2 bits
-    size = 6 // bytes_each
     done = []
-    made = wire.driver.run(config, inputs, True, progress=done.append)
+    made = driver.run(config, inputs, True, progress=done.append)
+    assert sum(done) == 11 and min(done) >= 0
     parts = [inputs[i : i + size] for i in range(0, 11, size)]
-    assert done == [len(part) for part in parts]
     expected = [wire.golden.run(config, part, True) for part in parts]
     assert (made.preactivations == np.vstack([e.preactivations for e in expected])).all()
     assert made.cycles == sum(e.cycles for e in expected)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_packets_of_no_inferences_are_refused(size):
+    with pytest.raises(ValueError, match=f"[Pp]acket.*{size}"):
+        HostExecutor(Scripted(), TINY, packet_inferences=size)
+
+
+def test_a_batch_is_one_packet_unless_told_otherwise(wire):
+    inputs = np.random.default_rng(4).integers(0, 2, (5000, 6))
+    made = wire.driver.run(CONFIG, inputs)
+    expected = wire.golden.run(CONFIG, inputs)
+    assert (made.outputs == expected.outputs).all()
+    assert made.cycles == expected.cycles  # one pipeline's end
 
 
 class Listening:
