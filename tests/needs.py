@@ -1,4 +1,4 @@
-"""Tools and data that a test may need: absent, it skips and says why, or fails where they are required.
+"""Tools and data that a test may need: absent, it skips and says why, or fails where required.
 
 The environment variable HELIOBIT_REQUIRE lists, separated by commas, what must be there; `all` is
 everything.
@@ -72,7 +72,8 @@ def required():
     unknown = names - set(NEEDS) - {"all"}
     if unknown:
         raise ValueError(
-            f"HELIOBIT_REQUIRE lists {', '.join(sorted(unknown))}; known are {', '.join(NEEDS)}, all")
+            f"HELIOBIT_REQUIRE lists {', '.join(sorted(unknown))}; "
+            f"known are {', '.join(NEEDS)}, all")
     return set(NEEDS) if "all" in names else names
 
 
