@@ -50,7 +50,7 @@ def main(arguments=None):
     except (ValueError, YosysError) as error:
         print(f"python -m hdl: {error}", file=sys.stderr)
         return 1
-    print(f"{folder}: {len(list(folder.glob('*.sv')))} modules, {options['top']}.f lists them; "
+    print(f"{folder}: {len(list(folder.glob('*.v')))} modules, {options['top']}.f lists them; "
           f"{options['top']}.json describes ports and protocol, {options['top']}.sdc the clock")
     return 0
 

@@ -66,21 +66,24 @@ class Deframer(wiring.Component):
         m = Module()
         escaped = Signal()
         damaged = Signal()
-        token = self.o.payload
+        ended = Signal()
+        plain = Signal(8)
         silent = Signal()
         m.d.comb += [
-            token.byte.eq(self.i.payload),
-            token.end.eq(self.i.payload == protocol.END),
-            token.damaged.eq(damaged | escaped),
-            silent.eq(~token.end & (self.i.payload == protocol.ESCAPE)),
+            ended.eq(self.i.payload == protocol.END),
+            plain.eq(self.i.payload),
+            silent.eq(~ended & (self.i.payload == protocol.ESCAPE)),
+            self.o.payload.byte.eq(plain),
+            self.o.payload.end.eq(ended),
+            self.o.payload.damaged.eq(damaged | escaped),
         ]
-        with m.If(escaped & ~token.end):
+        with m.If(escaped & ~ended):
             m.d.comb += silent.eq(0)
             with m.Switch(self.i.payload):
                 with m.Case(protocol.ESCAPED_END):
-                    m.d.comb += token.byte.eq(protocol.END)
+                    m.d.comb += plain.eq(protocol.END)
                 with m.Case(protocol.ESCAPED_ESCAPE):
-                    m.d.comb += token.byte.eq(protocol.ESCAPE)
+                    m.d.comb += plain.eq(protocol.ESCAPE)
                 with m.Default():
                     m.d.comb += silent.eq(1)
         m.d.comb += [
@@ -89,7 +92,7 @@ class Deframer(wiring.Component):
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += escaped.eq(silent & ~escaped)
-            with m.If(token.end):
+            with m.If(ended):
                 m.d.sync += [escaped.eq(0), damaged.eq(0)]
             with m.Elif(silent & escaped):
                 m.d.sync += damaged.eq(1)

@@ -29,7 +29,7 @@ def generate(parameters, folder, top="chip"):
     ----------
     parameters : ChipParameters
     folder : Path
-        Gets one .sv file a module, the behavioural cells and macro (`simulation/`), the macro's
+        Gets one .v file a module, the behavioural cells and macro (`simulation/`), the macro's
         black box (`synthesis/`), `<top>.json`, `<top>.sdc` and the file list `<top>.f`.
     top : str
         ``chip`` or ``core``.
@@ -49,7 +49,7 @@ def generate(parameters, folder, top="chip"):
         (new / "synthesis").mkdir()
         modules = convert(component, heading)
         for name, text in modules.items():
-            (new / f"{name}.sv").write_text(text)
+            (new / f"{name}.v").write_text(text)
         cells = list(CELL_SOURCES) if parameters.style != "enabled" else []
         models = [*cells, MACRO_SOURCE] if top == "chip" else cells
         for source in models:
@@ -57,7 +57,7 @@ def generate(parameters, folder, top="chip"):
         if top == "chip":
             (new / "synthesis" / f"{MACRO_MODULE}.v").write_text(_black_box(parameters.geometry))
         files = [*(f"simulation/{source.name}" for source in models),
-                 *(f"{name}.sv" for name in reversed(modules))]
+                 *(f"{name}.v" for name in reversed(modules))]
         (new / f"{top}.f").write_text("\n".join(files) + "\n")
         (new / f"{top}.json").write_text(
             json.dumps(description(component, top), indent=2) + "\n")

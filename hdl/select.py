@@ -18,7 +18,7 @@ def selected(m, choices, index, name):
     """
     choice = Signal(len(choices[0]), name=name)
     with m.Switch(index):
-        for number, value in enumerate(choices):
+        for number, value in enumerate(choices[:1 << len(index)]):
             with m.Case(number):
                 m.d.comb += choice.eq(value)
     return choice

@@ -11,7 +11,7 @@ __all__ = ["tidy"]
 def tidy(body):
     """Rewrite one module as Yosys writes it, from its port list to `endmodule`.
 
-    * Combinational processes become `always_comb`, and cases that do not cover all values say so.
+    * Cases that do not cover all values say so.
     * Names lose their escapes; the next value of register `r` is called `r_next`.
     * An intermediate value that has a name in the source is called by it.
     * Registers have no initial values: silicon has none.
@@ -22,7 +22,6 @@ def tidy(body):
     """
     body = re.sub(r"^ *reg \\\$auto\$verilog_backend\S+  = 0;\n", "", body, flags=re.M)
     body = re.sub(r"^ *if \(\\\$auto\$verilog_backend\S+ \) begin end\n", "", body, flags=re.M)
-    body = body.replace("always @* begin", "always_comb begin")
     for register, value in re.findall(r"^ *(?:else )?(\S+) ?<= (\\\$\d+) ;", body, re.M):
         if not re.search(rf"\b{register}_next\b", body):
             body = body.replace(f"{value} ", f"{register}_next ")

@@ -27,7 +27,7 @@ module heliobit_macro #(
     input  wire [            1:0] rail_row
 );
   localparam [1:0] FORM = 2'd1, SET = 2'd2, RESET = 2'd3;  // operation; 0 is READ
-  localparam [1:0] RAIL_VDD = 2'd1, RAIL_VM = 2'd2, RAIL_VH = 2'd3;
+  localparam [1:0] RAIL_OFF = 2'd0, RAIL_VDD = 2'd1, RAIL_VM = 2'd2, RAIL_VH = 2'd3;
 
   // What a sense of {x, row} gives, and the memristors of each row by side: 1 is formed, 1 is LRS.
   reg [COLUMNS-1:0] bits[0:2**(ROW_BITS+1)-1];
@@ -151,11 +151,13 @@ module heliobit_macro #(
       if (column !== was_column || side !== was_side) breach("the column moved during a pulse");
       if (operation !== was_operation) breach("the operation changed during a pulse");
     end
-    if ({rail_column, rail_row} !== {was_rail_column, was_rail_row}) begin
-      if (was_pulse && pulse) breach("a rail was switched during a pulse");
-      if (was_sense) breach("a rail was switched while a sense was in progress");
-    end
-    if (was_pulse && (!pulse || row !== was_row || column !== was_column || side !== was_side))
+    // Off is where a reset takes the rails, whenever it comes.
+    if (was_sense && {rail_column, rail_row} !== {was_rail_column, was_rail_row} &&
+        {rail_column, rail_row} !== {RAIL_OFF, RAIL_OFF})
+      breach("a rail was switched while a sense was in progress");
+    if (was_pulse && {{32 - ROW_BITS{1'b0}}, was_row} < ROWS &&
+        {{32 - COLUMN_BITS{1'b0}}, was_column} < COLUMNS &&
+        (!pulse || row !== was_row || column !== was_column || side !== was_side))
       finish_pulse;
     was_pulse <= pulse;
     was_sense <= sense;

@@ -73,10 +73,9 @@ def breaches(rows: int, columns: int) -> list[Breach]:
         Breach("side moved", moved, (_FORM, {**_FORM, "side": 1})),
         Breach("operation changed", "the operation changed during a pulse",
                (_FORM, pins(Operation.RESET, pulse=1))),
-        Breach("rail in pulse", "a rail was switched during a pulse",
-               (_FORM, {**_FORM, **_OFF}), first=wrong_rails),
+        Breach("rail in pulse", wrong_rails, (_FORM, {**_FORM, **_OFF})),
         Breach("rail in sense", "a rail was switched while a sense was in progress",
-               (_SENSE, pins(**_OFF))),
+               (_SENSE, pins(Operation.FORM))),
     ]  # fmt: skip
 
 

@@ -148,9 +148,6 @@ def _sources(spec: BenchSpec, home: Path) -> tuple[list[Path], dict[str, int]]:
     folder = generate(
         ChipParameters(spec.geometry, spec.read_timing, spec.style), home / "verilog", spec.top)
     files = [folder / line for line in (folder / f"{spec.top}.f").read_text().split()]
-    if spec.simulator == "icarus":
-        for file in files:  # Icarus 11 wakes always_comb blocks without end, of the chip at least
-            file.write_text(file.read_text().replace("always_comb begin", "always @* begin"))
     return files, {}
 
 

@@ -149,7 +149,7 @@ def test_description_and_constraints_are_of_the_verilog(generated, variant):
     geometry, timing, style, top = variant
     folder = generated(variant)
     described = json.loads((folder / f"{top}.json").read_text())
-    text = (folder / f"heliobit_{top}.sv").read_text()
+    text = (folder / f"heliobit_{top}.v").read_text()
     ports = module_ports(text)
     assert ports, "no ports found"
     listed = re.search(rf"module heliobit_{top} ?\((.*?)\);", text, re.S)[1].replace("\n", " ")
@@ -195,7 +195,7 @@ def test_files_are_listed_once_and_hold_their_module(generated, variant):
 @EACH
 def test_text_is_plain(generated, variant):
     """No escaped names, initial values or Yosys attributes are left in generated modules."""
-    for path in generated(variant).glob("*.sv"):
+    for path in generated(variant).glob("*.v"):
         text = path.read_text()
         assert not re.search(r"\\\S|\(\*|\$auto|^ *initial\b", text, re.M), path.name
         assert text.splitlines()[0].startswith(f"// Heliobit {variant[3]}: ")
@@ -230,9 +230,9 @@ def test_a_folder_is_replaced_whole(tmp_path):
     need("yosys")
     folder = tmp_path / "out"
     folder.mkdir()
-    (folder / "heliobit_old.sv").write_text("")
+    (folder / "heliobit_old.v").write_text("")
     generate(ChipParameters(SMALLEST), folder)
-    assert not (folder / "heliobit_old.sv").exists()
+    assert not (folder / "heliobit_old.v").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -324,5 +324,5 @@ def test_yowasp_writes_the_same_verilog(tmp_path, monkeypatch):
 @pytest.mark.parametrize("style", STYLES)
 def test_gated_styles_alone_have_clock_gates(generated, style):
     variant = next(v for v in VARIANTS if v[2] == style and v[0] == "tiny")
-    text = "".join(path.read_text() for path in generated(variant).glob("*.sv"))
+    text = "".join(path.read_text() for path in generated(variant).glob("*.v"))
     assert ("heliobit_clock_gate" in text) == (style != "enabled")
