@@ -13,9 +13,10 @@ from behavioral_models.passes import (
     Result,
     Start,
     bits_of_planes,
+    check_batch,
 )
 
-__all__ = ["GoldenChip", "check_image", "check_registers", "open_chip"]
+__all__ = ["GoldenChip", "check_image", "open_chip"]
 
 
 def check_image(geometry: ChipGeometry, image: ArrayLike) -> NDArray[np.bool_]:
@@ -101,14 +102,8 @@ class GoldenChip:
             If the pass does not fit the chip, or the arrays do not fit the pass.
         """
         geometry = self.geometry
-        pass_config.check(geometry)
-        inputs = np.asarray(inputs)
-        width = pass_config.inputs(geometry)
-        if inputs.ndim != 2 or inputs.shape[1] != width:
-            raise ValueError(
-                f"This pass takes inputs of shape (batch, {width}), not {inputs.shape}"
-            )
-        start_values = self._start_values(pass_config, len(inputs), registers)
+        inputs, preload = check_batch(pass_config, geometry, inputs, registers)
+        start_values = self._start_values(pass_config, preload)
         planes = bits_of_planes(inputs, pass_config)
         chained = pass_config.configuration is Configuration.CHAINED
         sums: dict[int, NDArray[np.int32]] = {}
@@ -137,23 +132,15 @@ class GoldenChip:
         )
 
     def _start_values(
-        self, pass_config: PassConfig, batch: int, registers: ArrayLike | None
+        self, pass_config: PassConfig, preload: NDArray[np.int32] | None
     ) -> dict[int, NDArray[np.int32]]:
-        geometry = self.geometry
-        banks = pass_config.enabled_banks(geometry)
-        if pass_config.start is Start.PRELOAD:
-            values = check_registers(pass_config, geometry, batch, registers)
-            columns = geometry.columns
-            return {b: values[:, i * columns : (i + 1) * columns] for i, b in enumerate(banks)}
-        if registers is not None:
-            raise ValueError("Start values are for passes that start from a preload")
+        """Registers (batch, columns) that each bank starts from, if not from thresholds."""
+        banks = pass_config.enabled_banks(self.geometry)
+        if preload is not None:
+            parts = np.split(preload, len(banks), axis=1)
+            return dict(zip(banks, parts, strict=True))
         if pass_config.start is Start.REGISTERS:
-            if batch > 1:
-                raise ValueError(
-                    "A pass that starts from the registers runs one inference at a time; "
-                    "preload to run a batch"
-                )
-            return {b: self.registers[b][None, :] for b in banks}
+            return {bank: self.registers[bank][None, :] for bank in banks}
         return {}
 
     def _chained_inputs(
@@ -251,25 +238,6 @@ def _words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
     missing = -packed.shape[-1] % 8
     packed = np.pad(packed, ((0, 0), (0, missing)))
     return np.ascontiguousarray(packed).view(np.uint64)
-
-
-def check_registers(
-    pass_config: PassConfig, geometry: ChipGeometry, batch: int, registers: ArrayLike | None
-) -> NDArray[np.int32]:
-    """Preload values as int32 (batch, neurons); ValueError if missing, misshapen or too large."""
-    shape = (batch, pass_config.neurons(geometry))
-    if registers is None:
-        raise ValueError(f"A pass that starts from a preload needs registers of shape {shape}")
-    values = np.asarray(registers)
-    if values.shape != shape:
-        raise ValueError(f"This pass preloads registers of shape {shape}, not {values.shape}")
-    half = 1 << geometry.register_width - 1
-    if values.size and not -half <= values.min() <= values.max() < half:
-        raise ValueError(
-            f"A register of {geometry.register_width} bits holds {-half} to {half - 1}, "
-            f"not {values.min()} to {values.max()}"
-        )
-    return values.astype(np.int32)
 
 
 def open_chip(geometry: ChipGeometry = JEBALI_2024, read_timing: int = 1) -> GoldenChip:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from behavioral_models.geometry import ChipGeometry
 from behavioral_models.protocol import Configuration, Start
@@ -18,6 +18,8 @@ __all__ = [
     "RowOperation",
     "Start",
     "bits_of_planes",
+    "check_batch",
+    "check_registers",
 ]
 
 
@@ -263,6 +265,55 @@ class Result:
     wait_cycles: int | None = None
 
 
+def check_batch(
+    pass_config: PassConfig, geometry: ChipGeometry, inputs: ArrayLike, registers: ArrayLike | None
+) -> tuple[NDArray, NDArray[np.int32] | None]:
+    """Check what an executor is asked to run, the same for all.
+
+    Parameters
+    ----------
+    pass_config : PassConfig
+    geometry : ChipGeometry
+    inputs : array (batch, inputs)
+    registers : int array (batch, neurons), or None
+
+    Returns
+    -------
+    tuple
+        Inputs as an array, and preload values as int32 where the pass starts from them.
+
+    Raises
+    ------
+    ValueError
+        If the pass does not fit the chip, or the arrays do not fit the pass.
+    """
+    pass_config.check(geometry)
+    inputs = np.asarray(inputs)
+    width = pass_config.inputs(geometry)
+    if inputs.ndim != 2 or inputs.shape[1] != width:
+        raise ValueError(f"This pass takes inputs of shape (batch, {width}), not {inputs.shape}")
+    if pass_config.start is Start.PRELOAD:
+        return inputs, check_registers(pass_config, geometry, len(inputs), registers)
+    if registers is not None:
+        raise ValueError("Start values are for passes that start from a preload")
+    if pass_config.start is Start.REGISTERS and len(inputs) > 1:
+        raise ValueError(
+            "A pass that starts from the registers runs one inference at a time; "
+            "preload to run a batch"
+        )
+    return inputs, None
+
+
+def _check_whole(values: NDArray, what: str) -> None:
+    """Raise ValueError unless all values are whole numbers, of whatever type."""
+    if values.dtype.kind not in "biuf" or (
+        values.dtype.kind == "f" and (values != np.floor(values)).any()
+    ):
+        raise ValueError(
+            f"{what} are whole numbers, which these values ({values.dtype}) are not all"
+        )
+
+
 def bits_of_planes(inputs: NDArray, pass_config: PassConfig) -> NDArray[np.bool_]:
     """Cut inputs (batch, inputs) of k bits into the planes a pass counts, top plane first.
 
@@ -271,6 +322,7 @@ def bits_of_planes(inputs: NDArray, pass_config: PassConfig) -> NDArray[np.bool_
     Raises ValueError if an input does not fit k bits.
     """
     inputs = np.asarray(inputs)
+    _check_whole(inputs, "Inputs")
     if inputs.size and (inputs.min() < 0 or int(inputs.max()) >> pass_config.planes):
         raise ValueError(
             f"Inputs range from {inputs.min()} to {inputs.max()}, which does not fit "
@@ -280,3 +332,23 @@ def bits_of_planes(inputs: NDArray, pass_config: PassConfig) -> NDArray[np.bool_
     top = pass_config.bottom_plane + pass_config.counted_planes - 1
     planes = np.arange(top, pass_config.bottom_plane - 1, -1, dtype=np.uint8)
     return (inputs[:, None, :] >> planes[None, :, None] & 1).astype(bool)
+
+
+def check_registers(
+    pass_config: PassConfig, geometry: ChipGeometry, batch: int, registers: ArrayLike | None
+) -> NDArray[np.int32]:
+    """Preload values as int32 (batch, neurons); ValueError if missing, misshapen or too large."""
+    shape = (batch, pass_config.neurons(geometry))
+    if registers is None:
+        raise ValueError(f"A pass that starts from a preload needs registers of shape {shape}")
+    values = np.asarray(registers)
+    _check_whole(values, "Registers")
+    if values.shape != shape:
+        raise ValueError(f"This pass preloads registers of shape {shape}, not {values.shape}")
+    half = 1 << geometry.register_width - 1
+    if values.size and not -half <= values.min() <= values.max() < half:
+        raise ValueError(
+            f"A register of {geometry.register_width} bits holds {-half} to {half - 1}, "
+            f"not {values.min()} to {values.max()}"
+        )
+    return values.astype(np.int32)

@@ -38,7 +38,7 @@ def main(arguments=None):
     parser.add_argument("--clock", type=float, default=constants.CLOCK_HZ, metavar="HZ",
                         help="clock that pulse lengths and SDC are for")
     parser.add_argument("--output", type=Path, default=None, metavar="FOLDER",
-                        help="where to; build/verilog/<top> if not given")
+                        help="folder to write, replaced whole; build/verilog/<top> if not given")
     options = vars(parser.parse_args(arguments))
     changes = {name: options[name] for name in DIMENSIONS if name in options}
     try:
@@ -47,7 +47,7 @@ def main(arguments=None):
             style=options["style"], clock_hz=options["clock"], borrow_split=options["borrow_split"])
         folder = options["output"] or Path("build/verilog") / options["top"]
         generate(parameters, folder, options["top"])
-    except (ValueError, YosysError) as error:
+    except (ValueError, OSError, YosysError) as error:
         print(f"python -m hdl: {error}", file=sys.stderr)
         return 1
     print(f"{folder}: {len(list(folder.glob('*.v')))} modules, {options['top']}.f lists them; "

@@ -1,6 +1,6 @@
 """Frames on the byte stream: escapes and END marks taken off and put on, with the checksum."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -105,7 +105,7 @@ class Framer(wiring.Component):
     Members
     -------
     i : In(stream of (byte, last))
-        The answer's bytes; `last` marks its last.
+        The answer's bytes; `last` marks its last. A byte that is not taken may be withdrawn.
     o : Out(stream of bytes)
     """
 
@@ -115,53 +115,52 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.checksum = crc = Checksum()
-        escaped = Signal()
+        contents = self.i.payload
+        valid = Signal()
         plain = Signal(8)
+        mark = Signal()  # `plain` is an END mark, not contents
         special = Signal()
-        moves = Signal()
+        taken = Signal()
+        escaped = Signal()  # the second byte of an escape is due, whatever comes in meanwhile
+        code = Signal(8, reset_less=True)
         m.d.comb += [
-            special.eq((plain == protocol.END) | (plain == protocol.ESCAPE)),
-            self.o.payload.eq(plain),
-            moves.eq(self.o.ready & self.o.valid & (~special | escaped)),
-            crc.data.eq(self.i.payload.byte),
+            special.eq(~mark & ((plain == protocol.END) | (plain == protocol.ESCAPE))),
+            self.o.valid.eq(valid | escaped),
+            self.o.payload.eq(Mux(escaped, code, Mux(special, protocol.ESCAPE, plain))),
+            taken.eq(valid & self.o.ready & ~escaped),
+            crc.data.eq(contents.byte),
         ]
-        with m.If(escaped):
-            with m.If(plain == protocol.END):
-                m.d.comb += self.o.payload.eq(protocol.ESCAPED_END)
-            with m.Else():
-                m.d.comb += self.o.payload.eq(protocol.ESCAPED_ESCAPE)
-        with m.Elif(special):
-            m.d.comb += self.o.payload.eq(protocol.ESCAPE)
-        with m.If(self.o.ready & self.o.valid):
-            m.d.sync += escaped.eq(special & ~escaped)
+        with m.If(self.o.ready):
+            m.d.sync += [
+                escaped.eq(taken & special),
+                code.eq(Mux(plain == protocol.END, protocol.ESCAPED_END, protocol.ESCAPED_ESCAPE)),
+            ]
 
         with m.FSM(name="framer"):
             with m.State("BEGIN"):
-                m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.eq(protocol.END)]
-                m.d.sync += escaped.eq(0)
-                m.d.comb += crc.start.eq(1)
-                with m.If(self.i.valid & self.o.ready):
+                m.d.comb += [
+                    valid.eq(self.i.valid), plain.eq(protocol.END), mark.eq(1), crc.start.eq(1)]
+                with m.If(taken):
                     m.next = "CONTENTS"
             with m.State("CONTENTS"):
                 m.d.comb += [
-                    plain.eq(self.i.payload.byte),
-                    self.o.valid.eq(self.i.valid),
-                    self.i.ready.eq(moves),
-                    crc.valid.eq(moves),
+                    valid.eq(self.i.valid),
+                    plain.eq(contents.byte),
+                    self.i.ready.eq(self.o.ready & ~escaped),
+                    crc.valid.eq(taken),
                 ]
-                with m.If(moves & self.i.payload.last):
+                with m.If(taken & contents.last):
                     m.next = "CHECKSUM_HIGH"
             with m.State("CHECKSUM_HIGH"):
-                m.d.comb += [plain.eq(crc.crc[8:]), self.o.valid.eq(1)]
-                with m.If(moves):
+                m.d.comb += [valid.eq(1), plain.eq(crc.crc[8:])]
+                with m.If(taken):
                     m.next = "CHECKSUM_LOW"
             with m.State("CHECKSUM_LOW"):
-                m.d.comb += [plain.eq(crc.crc[:8]), self.o.valid.eq(1)]
-                with m.If(moves):
+                m.d.comb += [valid.eq(1), plain.eq(crc.crc[:8])]
+                with m.If(taken):
                     m.next = "END"
             with m.State("END"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(protocol.END)]
-                m.d.sync += escaped.eq(0)
-                with m.If(self.o.ready):
+                m.d.comb += [valid.eq(1), plain.eq(protocol.END), mark.eq(1)]
+                with m.If(taken):
                     m.next = "BEGIN"
         return m

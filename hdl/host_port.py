@@ -147,7 +147,7 @@ class HostPort(wiring.Component):
         with m.Elif(self.running):
             m.d.sync += cycles.eq(cycles + 1)
         core_works = self.running | self.reading | (
-            (opcode == Opcode.WAIT) & self.programming)
+            (opcode == Opcode.WAIT) & (receiver.status == Status.OK) & self.programming)
         m.d.comb += [
             answer.start.eq(receiver.finish | receiver.start & (opcode == Opcode.RUN)),
             answer.complete.eq(receiver.finish & ~core_works),

@@ -43,6 +43,9 @@ class ChipParameters:
             raise ValueError(
                 f"Neuron-register style must be one of {', '.join(STYLES)}, not {self.style!r}")
         protocol.default_timing(self.clock_hz)
+        if not 1 <= self.clock_hz < 1 << 32:
+            raise ValueError(
+                f"A chip says its clock in 32 bits: 1 Hz to 4.29 GHz, not {self.clock_hz:g} Hz")
         width = self.geometry.register_width
         if self.borrow_split is None:
             object.__setattr__(self, "borrow_split", max(width // 2, self.count_width))

@@ -140,7 +140,8 @@ class Programmer(wiring.Component):
                 m.d.sync += [bits.eq(self.q), self.selected.eq(0)]
                 m.next = "IDLE"
             with m.State("SETUP"):
-                after(self.timing.pulse_setup, "PULSE", pulse_then=1)
+                # never straight from one pulse into the next, whatever state this began in
+                after(self.timing.pulse_setup, "PULSE", pulse_then=~self.pulse)
             with m.State("PULSE"):
                 after(length, "HOLD", pulse_meanwhile=1)
             with m.State("HOLD"):

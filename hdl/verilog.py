@@ -167,10 +167,7 @@ def _component_of(fragment):
 
 
 def _explicit_widths(text):
-    """Extend operands to equal widths, and turn shifts that select bits into selections.
-
-    Neither changes a value: Verilog would extend silently, and a linter asks to see it.
-    """
+    """Extend operands to equal widths, as Verilog would silently: a linter asks to see it."""
     return re.sub(r"^( *)cell \$(\w+) .*?^\1end$", _explicit_cell, text, flags=re.M | re.S)
 
 
@@ -185,6 +182,4 @@ def _explicit_cell(match):
                 cell = cell.replace(f"{side}_WIDTH {wide - extra}\n", f"{side}_WIDTH {wide}\n")
                 wider = rf"connect \\{side} {{ {extra}'{'0' * extra} \1 }}"
                 cell = re.sub(rf"connect \\{side} (.*)$", wider, cell, flags=re.M)
-    elif kind == "shift" and not number["A_SIGNED"] and not number["B_SIGNED"]:
-        cell = cell.replace(f"cell ${kind} ", "cell $shiftx ", 1)
     return cell

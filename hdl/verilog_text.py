@@ -22,10 +22,10 @@ def tidy(body):
     """
     body = re.sub(r"^ *reg \\\$auto\$verilog_backend\S+  = 0;\n", "", body, flags=re.M)
     body = re.sub(r"^ *if \(\\\$auto\$verilog_backend\S+ \) begin end\n", "", body, flags=re.M)
-    for register, value in re.findall(r"^ *(?:else )?(\S+) ?<= (\\\$\d+) ;", body, re.M):
+    for register, value in re.findall(r"^ *(?:else )?(\w+) ?<= (\\\$\d+) ;", body, re.M):
         if not re.search(rf"\b{register}_next\b", body):
             body = body.replace(f"{value} ", f"{register}_next ")
-    body = re.sub(r"\\(\S+) ", _plain_name, body)
+    body = _plain_names(body)
     body = re.sub(r"^( *(?:output )?reg [^=;\n]*?) *=[^;\n]*;", r"\1;", body, flags=re.M)
     body = re.sub(r"^ *(casez \(.*?\n)(.*?)^( *)endcase", _complete_case, body, flags=re.M | re.S)
     body = re.sub(r"(?<=\S) +([;,)\]]| [=+&|^?:<>-])", r"\1", body)
@@ -33,11 +33,23 @@ def tidy(body):
     return _waive_values(_waive_ports(_remove_unused(_name_values(body))))
 
 
-def _plain_name(match):
-    """Turn `$12` into `t12`, and the `.` and `$` of longer names into `_`."""
-    name = match.group(1).replace("$flatten\\", "")
-    name = re.sub(r"(?:^|(?<=\.))\$(?=\d)", "t", name)
-    return re.sub(r"\W+", "_", name) + " "
+def _plain_names(body):
+    """Turn `$12` into `t12`, `.` and `$` of longer names into `_`; no two names become one."""
+    taken = set(re.findall(r"(?<![\\\w$.])[A-Za-z_]\w*", body))
+    names = {}
+
+    def plain(match):
+        escaped = match.group(1)
+        if escaped not in names:
+            name = re.sub(r"(?:^|(?<=\.))\$(?=\d)", "t", escaped.replace("$flatten\\", ""))
+            name = re.sub(r"\W+", "_", name)
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names[escaped] = name
+        return names[escaped] + " "
+
+    return re.sub(r"\\(\S+) ", plain, body)
 
 
 def _complete_case(match):
@@ -57,7 +69,8 @@ _DECLARATION = re.compile(r"^  (wire|reg)( signed)?(?: \[(\d+):0\])? (\w+);\n", 
 
 def _name_values(body):
     """Call `t12` what `assign name = t12;` says it is, where both are of one width."""
-    declared = {name: (kind, high) for kind, _, high, name in _DECLARATION.findall(body)}
+    declared = {
+        name: (kind, signed, high) for kind, signed, high, name in _DECLARATION.findall(body)}
     for alias, name, value in re.findall(r"^(  assign (\w+) = (t\d+);\n)", body, re.M):
         if declared.get(name) != declared.get(value) or not re.search(rf"\b{value}\b", body):
             continue
@@ -96,19 +109,20 @@ def _remove_unused(body):
                 body = re.sub(rf"^  assign {name}(?: ?\[[\d:]+\])? = .*;\n", "", body, flags=re.M)
                 continue
             parts = [u[1] for u in used]
-            if high and len(driven) == 1 and driven[0][1] is None and None not in parts \
+            whole = len(driven) == 1 and driven[0][1] is None
+            if high and not signed and whole and None not in parts \
                     and max(part[1] for part in parts) == int(high) - 1:
-                body = _drop_carry(body, declaration, signed, int(high), name)
+                body = _drop_carry(body, declaration, int(high), name)
         if body == before:
             return body
 
 
-def _drop_carry(body, declaration, signed, high, name):
+def _drop_carry(body, declaration, high, name):
     """Make a sum whose carry nobody uses as wide as its operands."""
     if not re.search(rf"^  assign {name} = [^?:;]* [+-] [^?:;]*;", body, re.M):
         return body
     width = f" [{high - 1}:0]" if high > 1 else ""
-    body = body.replace(declaration, f"  wire{signed}{width} {name};\n")
+    body = body.replace(declaration, f"  wire{width} {name};\n")
     whole = {f"[{high - 1}:0]"} | ({"[0]"} if high == 1 else set())
     for part in whole:
         body = re.sub(rf"\b{name} ?{re.escape(part)}", name, body)

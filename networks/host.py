@@ -10,9 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from behavioral_models import protocol
-from behavioral_models.chip import check_image, check_registers
+from behavioral_models.chip import check_image
 from behavioral_models.geometry import ChipGeometry
-from behavioral_models.passes import Configuration, PassConfig, Result, Start, bits_of_planes
+from behavioral_models.passes import (
+    Configuration,
+    PassConfig,
+    Result,
+    bits_of_planes,
+    check_batch,
+    check_registers,
+)
 from behavioral_models.protocol import Opcode, Status
 from networks.executor import Transport
 
@@ -164,12 +171,16 @@ class HostExecutor:
             deadline = time.monotonic() + self._timeout_s
 
     def _identify(self) -> Identity:
-        answer = protocol.unpack_fields(protocol.IDENTIFY_FIELDS, self.request(Opcode.IDENTIFY))
-        if answer["version"] != protocol.VERSION:
+        data = self.request(Opcode.IDENTIFY)
+        if data[:1] != bytes([protocol.VERSION]):
             raise HostError(
-                f"The chip speaks protocol version {answer['version']}, this driver "
+                f"The chip speaks protocol version {data[0] if data else 'unknown'}, this driver "
                 f"{protocol.VERSION}"
             )
+        try:
+            answer = protocol.unpack_fields(protocol.IDENTIFY_FIELDS, data)
+        except ValueError as error:
+            raise HostError(f"The chip does not say what it is: {error}") from None
         geometry = ChipGeometry(
             banks=answer["banks"],
             macros_per_bank=answer["macros_per_bank"],
@@ -288,23 +299,7 @@ class HostExecutor:
         since the last call.
         """
         geometry = self.geometry
-        inputs = np.asarray(inputs)
-        pass_config.check(geometry)
-        width = pass_config.inputs(geometry)
-        if inputs.ndim != 2 or inputs.shape[1] != width:
-            raise ValueError(
-                f"This pass takes inputs of shape (batch, {width}), not {inputs.shape}"
-            )
-        preload: NDArray[np.int32] | None = None
-        if pass_config.start is Start.PRELOAD:
-            preload = check_registers(pass_config, geometry, len(inputs), registers)
-        elif registers is not None:
-            raise ValueError("Start values are for passes that start from a preload")
-        elif pass_config.start is Start.REGISTERS and len(inputs) > 1:
-            raise ValueError(
-                "A pass that starts from the registers runs one inference at a time; "
-                "preload to run a batch"
-            )
+        inputs, preload = check_batch(pass_config, geometry, inputs, registers)
         self.configure(pass_config, readout)
         data = pack_inputs(pass_config, geometry, inputs)
         if preload is not None:
@@ -437,7 +432,8 @@ def _unpack_bits(data: bytes | NDArray[np.uint8], columns: int) -> NDArray[np.bo
 
 def _pack_registers(geometry: ChipGeometry, values: NDArray[np.int32]) -> NDArray[np.uint8]:
     wide = np.ascontiguousarray(values, dtype="<i4").view(np.uint8).reshape(*values.shape, 4)
-    return wide[..., : geometry.register_bytes].reshape(len(values), -1)
+    size = geometry.register_bytes
+    return wide[..., :size].reshape(len(values), values.shape[1] * size)
 
 
 def _unpack_registers(geometry: ChipGeometry, data: NDArray[np.uint8]) -> NDArray[np.int32]:

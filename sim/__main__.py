@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except (ValueError, ToolError, YosysError, HostError, ConnectionError) as error:
+    except (ValueError, OSError, ToolError, YosysError, HostError) as error:
         print(f"python -m sim {options.command}: {error}", file=sys.stderr)
         return 1
 

@@ -60,10 +60,8 @@ def run_bench(folder: Path, repeats: int = 5) -> dict:
             results = {}
             for name, pass_config in passes.items():
                 inputs = random.random((batch, pass_config.inputs(geometry))) < 0.5
-                chip = VerilatedChip.with_image(parameters, image, program=program)
-                chip.configure(pass_config, False)
-                chip.run(pass_config, inputs)
-                chip.close()
+                with VerilatedChip.with_image(parameters, image, program=program) as chip:
+                    chip.run(pass_config, inputs)
                 slots = batch * pass_config.row_operations * read_timing
                 results[name] = {
                     "cycles_per_second": chip.statistics["cycles"] / chip.statistics["seconds"],

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import queue
+import select
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,9 @@ __all__ = [
 #: Where simulators are built and kept; HELIOBIT_BUILD names another folder.
 BUILD = Path(os.environ.get("HELIOBIT_BUILD", "build"))
 
+#: Seconds after which a simulator that takes no bytes is given up.
+WRITE_TIMEOUT_S = 60
+
 _MAIN = Path(__file__).parent / "chip_main.cpp"
 
 
@@ -63,7 +67,11 @@ def build_chip(
         If Verilator is missing or fails.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folder = verilog or generate(parameters, Path(scratch) / "chip", "chip")
+        folder = Path(scratch) / "chip"
+        if verilog is None:
+            generate(parameters, folder, "chip")
+        else:  # what is hashed must be what is built, whoever writes there meanwhile
+            shutil.copytree(verilog, folder)
         parts = [folder / line for line in (folder / "chip.f").read_text().split()]
         made_from = hashlib.sha256()
         for part in [*parts, _MAIN]:
@@ -140,6 +148,8 @@ class PipeTransport:
             [str(part) for part in command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
         )  # fmt: skip
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
         self._arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read_all, daemon=True)
         self._reader.start()
@@ -152,12 +162,17 @@ class PipeTransport:
         self._arrived.put(b"")
 
     def write(self, data: bytes) -> None:
-        """Send all of `data`."""
+        """Send all of `data`; ConnectionError if the chip takes none of it for a minute."""
         assert self._process.stdin is not None
+        pipe = self._process.stdin.fileno()
         view = memoryview(data)
         try:
             while view:
-                view = view[self._process.stdin.write(view) :]
+                if not select.select([], [pipe], [], WRITE_TIMEOUT_S)[1]:
+                    raise ConnectionError(
+                        f"The simulated chip took no bytes for {WRITE_TIMEOUT_S} s"
+                    )
+                view = view[os.write(pipe, view) :]
         except BrokenPipeError:
             raise self._gone() from None
 
@@ -179,7 +194,7 @@ class PipeTransport:
         return ConnectionError(f"The simulated chip stopped: {said or 'it said nothing'}")
 
     def close(self) -> None:
-        """Let the simulator finish what it does, and end it."""
+        """End the simulator; programming that takes it much longer than a minute is cut off."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
@@ -229,7 +244,13 @@ class VerilatedChip(HostExecutor):
         if table is not None:
             prefix = write_macro_images(parameters.geometry, table, scratch)
             command.append(f"+macro_image={prefix}")
-        super().__init__(PipeTransport(command), parameters.geometry, timeout_s)
+        transport = PipeTransport(command)
+        try:
+            super().__init__(transport, parameters.geometry, timeout_s)
+        except BaseException:
+            transport.close()
+            self._folder.cleanup()
+            raise
         #: Cycles simulated, and the seconds that took, once closed.
         self.statistics: dict[str, float] = {}
 

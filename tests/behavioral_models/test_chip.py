@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from behavioral_models.chip import GoldenChip, check_image, check_registers
+from behavioral_models.chip import GoldenChip, check_image
 from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TEST_DIE, TINY, ChipGeometry
-from behavioral_models.passes import Configuration, PassConfig, Start
+from behavioral_models.passes import Configuration, PassConfig, Start, check_registers
 from tests.passes import random_arguments, random_pass
 from tests.reference import run_one
 
@@ -352,3 +352,14 @@ def test_batches_from_the_registers_are_refused():
         GoldenChip(TINY).run(
             PassConfig(weight_rows=3, threshold_rows=3, start=Start.REGISTERS), np.zeros((2, 6))
         )
+
+
+def test_inputs_and_registers_are_whole_numbers():
+    chip = GoldenChip(TINY)
+    config = PassConfig(weight_rows=3, threshold_rows=3)
+    for inputs in (np.full((1, 6), 0.7), np.full((1, 6), "1"), np.full((1, 6), np.nan)):
+        with pytest.raises(ValueError, match="Inputs are whole numbers, which these values"):
+            chip.run(config, inputs)
+    preloaded = PassConfig(weight_rows=3, threshold_rows=3, start=Start.PRELOAD)
+    with pytest.raises(ValueError, match="Registers are whole numbers"):
+        chip.run(preloaded, np.zeros((1, 6)), registers=np.full((1, 6), 0.5))

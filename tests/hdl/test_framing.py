@@ -143,3 +143,37 @@ def test_framer_frames_as_the_protocol_does(length, stalls):
 
     simulate(dut, source, sink)
     assert bytes(made) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_framer_when_bytes_are_withdrawn(seed):
+    """A run that is stopped takes back what it offered: only bytes that were taken are framed."""
+    rng = random.Random(seed)
+    dut = Framer()
+    taken, made = [], []
+
+    async def source(ctx):
+        for cycle in range(200):
+            last = cycle == 199
+            ctx.set(dut.i.payload, {"byte": rng.choice(AWKWARD), "last": last})
+            ctx.set(dut.i.valid, last or rng.random() < 0.7)
+            _, _, valid, ready, payload = await ctx.tick().sample(
+                dut.i.valid, dut.i.ready, dut.i.payload)
+            while last and not ready:
+                _, _, valid, ready, payload = await ctx.tick().sample(
+                    dut.i.valid, dut.i.ready, dut.i.payload)
+            if valid and ready:
+                taken.append(payload.byte)
+        ctx.set(dut.i.valid, 0)
+        await ctx.tick().repeat(60)
+
+    async def sink(ctx):
+        while True:
+            ctx.set(dut.o.ready, rng.random() < 0.5)
+            _, _, valid, ready, payload = await ctx.tick().sample(
+                dut.o.valid, dut.o.ready, dut.o.payload)
+            if valid and ready:
+                made.append(payload)
+
+    simulate(dut, source, processes=[sink])
+    assert bytes(made) == protocol.frame(bytes(taken))
