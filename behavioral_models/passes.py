@@ -197,6 +197,18 @@ class PassConfig:
         planes = self.counted_planes
         return self.initial_shifts + planes * self.weight_rows + planes - 1
 
+    def settings(self, geometry: ChipGeometry) -> dict[str, int]:
+        """Give the pass as the chip is told it: CONFIGURE's fields but `readout`, by name."""
+        return {
+            "configuration": self.configuration.value,
+            "start": self.start.value,
+            "planes": self.counted_planes,
+            "weight_rows": self.weight_rows,
+            "initial_shifts": self.initial_shifts,
+            "first_threshold_row": self.first_threshold_row,
+            "macros": sum(1 << macro for macro in self.enabled_macros(geometry)),
+        }
+
     def sequence(self) -> list[RowOperation]:
         """The pass as its row operations, in order."""
         operations = []

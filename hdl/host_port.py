@@ -96,6 +96,7 @@ class HostPort(wiring.Component):
 
         # Requests in, checked by Commands before anything happens.
         configured = Signal()
+        readout = Signal()  # after each pass
         m.d.comb += [
             commands.opcode.eq(receiver.opcode),
             commands.arguments.eq(receiver.arguments),
@@ -115,7 +116,11 @@ class HostPort(wiring.Component):
         # Commands to the core.
         opcode = receiver.opcode
         with m.If(receiver.execute & (opcode == Opcode.CONFIGURE)):
-            m.d.sync += [self.settings.eq(commands.settings), configured.eq(1)]
+            m.d.sync += [
+                self.settings.eq(commands.settings),
+                readout.eq(commands.readout),
+                configured.eq(1),
+            ]
         with m.If(receiver.execute & (opcode == Opcode.SET_TIMING)):
             m.d.sync += self.timing.eq(commands.timing)
         programs = ((opcode == Opcode.FORM) | (opcode == Opcode.PROGRAM_ROW)
@@ -125,7 +130,7 @@ class HostPort(wiring.Component):
             self.rows.eq(opcode == Opcode.RUN),
             self.preload.eq(Mux(opcode == Opcode.RUN, receiver.preload, opcode == Opcode.PRELOAD)),
             self.readout.eq(Mux(
-                opcode == Opcode.RUN, self.settings.readout, opcode == Opcode.READ_REGISTERS)),
+                opcode == Opcode.RUN, readout, opcode == Opcode.READ_REGISTERS)),
             self.run.eq(receiver.start | (receiver.execute & (opcode == Opcode.READ_REGISTERS))),
             self.stop.eq(receiver.stop),
             self.operate.eq(receiver.execute & programs),
@@ -376,7 +381,7 @@ class Commands(wiring.Component):
         What the chip is doing.
     refusal : Out(Status)
         Why not; OK if it may be executed.
-    settings, timing, inferences, macro, row, bits, x
+    settings, readout, timing, inferences, macro, row, bits, x
         The arguments by meaning.
     """
 
@@ -391,6 +396,7 @@ class Commands(wiring.Component):
             "programming": In(1),
             "refusal": Out(Status),
             "settings": Out(PassSettings(geometry)),
+            "readout": Out(1),
             "timing": Out(ProgrammerTiming),
             "inferences": Out(32),
             "macro": Out(range(max(2, geometry.macros))),
@@ -425,8 +431,8 @@ class Commands(wiring.Component):
             self.settings.configuration.as_value().eq(configure["configuration"]),
             self.settings.start.as_value().eq(configure["start"]),
         ]
-        for name in ("readout", "planes", "weight_rows", "initial_shifts", "first_threshold_row",
-                     "macros"):
+        m.d.comb += self.readout.eq(configure["readout"])
+        for name in ("planes", "weight_rows", "initial_shifts", "first_threshold_row", "macros"):
             m.d.comb += self.settings[name].eq(configure[name])
         for name, value in timing.items():
             m.d.comb += self.timing[name].eq(value)

@@ -98,7 +98,8 @@ class MacroPort(wiring.Signature):
 class PassSettings(data.StructLayout):
     """How passes run, as the controller needs it: row operations, not layers.
 
-    Fields are those of `behavioral_models.protocol.CONFIGURE_FIELDS`.
+    Fields are those of CONFIGURE (`behavioral_models.protocol.CONFIGURE_FIELDS`) but `readout`,
+    which is for the host port; `behavioral_models.passes.PassConfig.settings` makes them.
 
     Parameters
     ----------
@@ -109,7 +110,6 @@ class PassSettings(data.StructLayout):
         super().__init__({
             "configuration": Configuration,
             "start": Start,
-            "readout": 1,
             "planes": range(geometry.max_planes + 1),
             "weight_rows": range(geometry.rows + 1),
             "initial_shifts": range(geometry.rows + 1),

@@ -272,16 +272,7 @@ class HostExecutor:
     def configure(self, pass_config: PassConfig, readout: bool) -> None:
         """Set how passes run."""
         pass_config.check(self.geometry)
-        values = {
-            "configuration": pass_config.configuration,
-            "start": pass_config.start,
-            "readout": readout,
-            "planes": pass_config.counted_planes,
-            "weight_rows": pass_config.weight_rows,
-            "initial_shifts": pass_config.initial_shifts,
-            "first_threshold_row": pass_config.first_threshold_row,
-            "macros": sum(1 << macro for macro in pass_config.enabled_macros(self.geometry)),
-        }
+        values = {**pass_config.settings(self.geometry), "readout": readout}
         body = protocol.pack_fields(self._formats[Opcode.CONFIGURE].arguments, values)
         self.request(Opcode.CONFIGURE, body)
 

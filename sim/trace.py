@@ -13,8 +13,6 @@ from behavioral_models.geometry import TINY
 from behavioral_models.macro import MacroModel, read_table
 from behavioral_models.passes import Configuration, PassConfig
 from hdl.core import Core
-from hdl.interfaces import Configuration as ConfigurationCode
-from hdl.interfaces import Start
 from hdl.macro import macro_process
 from hdl.parameters import ChipParameters
 
@@ -52,21 +50,11 @@ def trace(read_timing: int, seed: int, waveform: Path) -> str:
     inputs = random.random((1, PASS.inputs(TINY))) < 0.5
 
     core = Core(parameters)
-    settings = {
-        "configuration": ConfigurationCode.SINGLE_LAYER,
-        "start": Start.THRESHOLDS,
-        "readout": 0,
-        "planes": 1,
-        "weight_rows": weights,
-        "initial_shifts": PASS.initial_shifts,
-        "first_threshold_row": PASS.first_threshold_row,
-        "macros": 0b11,
-    }
 
     async def bench(ctx):
         ctx.set(core.timing, {"form_pulse": 1, "set_pulse": 1, "reset_pulse": 1, "dead_time": 1,
                               "pulse_setup": 1})  # fmt: skip
-        ctx.set(core.settings, settings)
+        ctx.set(core.settings, PASS.settings(TINY))
         ctx.set(core.inferences, 1)
         ctx.set(core.rows, 1)
         ctx.set(core.o_outputs.ready, 1)

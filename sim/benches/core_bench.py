@@ -32,19 +32,10 @@ TIMING = {"form_pulse": 5, "set_pulse": 3, "reset_pulse": 4, "dead_time": 2, "pu
 PATIENCE = 20_000
 
 
-def settings_value(geometry: ChipGeometry, pass_config: PassConfig, readout: bool) -> int:
+def settings_value(geometry: ChipGeometry, pass_config: PassConfig) -> int:
     """The `settings` port for a pass."""
     layout = interfaces.PassSettings(geometry)
-    return layout.const({
-        "configuration": interfaces.Configuration(pass_config.configuration.value),
-        "start": interfaces.Start(pass_config.start.value),
-        "readout": readout,
-        "planes": pass_config.counted_planes,
-        "weight_rows": pass_config.weight_rows,
-        "initial_shifts": pass_config.initial_shifts,
-        "first_threshold_row": pass_config.first_threshold_row,
-        "macros": sum(1 << macro for macro in pass_config.enabled_macros(geometry)),
-    }).as_value().value  # fmt: skip
+    return layout.const(pass_config.settings(geometry)).as_value().value
 
 
 def row_slots(geometry: ChipGeometry, job: Job) -> Iterator[int]:
@@ -113,7 +104,7 @@ class CoreDriver:
             self.registers.queue.extend(register_bytes(self._geometry, job.registers))
         if rows:
             self.slots.queue.extend(row_slots(self._geometry, job))
-        dut.settings.value = settings_value(self._geometry, job.pass_config, job.readout)
+        dut.settings.value = settings_value(self._geometry, job.pass_config)
         dut.inferences.value = len(job.inputs)
         dut.rows.value = int(rows)
         starts_preloaded = job.pass_config.start is Start.PRELOAD

@@ -142,19 +142,7 @@ class CoreDriver:
     async def run(self, ctx, config, inputs, readout, registers=None):
         """One run: outputs and, if read out, registers (batch, neurons), and its cycles."""
         core, geometry = self.core, self.geometry
-        enabled = config.enabled_macros(geometry)
-        for name, value in {
-            "configuration": config.configuration,
-            "start": config.start,
-            "readout": readout,
-            "planes": config.counted_planes,
-            "weight_rows": config.weight_rows,
-            "initial_shifts": config.initial_shifts,
-            "first_threshold_row": config.first_threshold_row,
-            "macros": sum(1 << macro for macro in enabled),
-        }.items():
-            field = getattr(core.settings, name)
-            ctx.set(field.as_value() if hasattr(field, "as_value") else field, int(value))
+        ctx.set(core.settings, config.settings(geometry))
         size = geometry.register_bytes
         self.outputs, self.readout, self.cycles = [], [], 0
         self._slots = [
