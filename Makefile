@@ -9,7 +9,7 @@ CHIP = --geometry $(GEOMETRY) --timing $(TIMING) --style $(STYLE)
 PY = $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: all help setup digits verilog sim trace bench test lint docs check clean
+.PHONY: all help setup digits verilog sim trace bench test lint docs check train clean
 .DEFAULT_GOAL := all
 
 all: digits  ## set up, write the Verilog, run all held-out digits through the RTL
@@ -54,5 +54,8 @@ docs: $(VENV)/test  ## build the documentation, links and generated tables check
 	@$(PY) -m mkdocs build --strict --quiet
 	@echo "documentation in build/site/index.html"
 check: lint test docs  ## lint, tests and docs: what CI runs
+train: $(VENV)/core  ## train the digits network anew, five seeds (installs PyTorch; a few minutes)
+	@$(PY) -m pip install --quiet --editable '.[train]'
+	@$(PY) -m networks.training.digits --seeds 0 1 2 3 4
 clean:  ## remove what was built, but not the environment
 	@rm -rf build

@@ -231,8 +231,7 @@ class CoreChecker:
                 assert shown == wanted, f"{job}: bank {bank}, {shown:b}, not {wanted:b}"
                 readout += register_bytes(geometry, -expected.preactivations[inference, part])
         assert seen.readout == (readout if job.readout else b""), f"{job}: wrong preactivations"
-        cycles = pass_config.cycles(
-            geometry, self.golden.read_timing, len(job.inputs), job.readout)
+        cycles = pass_config.cycles(geometry, self.golden.read_timing, len(job.inputs), job.readout)
         assert seen.cycles == cycles, f"{job}: {seen.cycles} cycles, not {cycles}"
 
     def _steps(

@@ -102,9 +102,7 @@ def _random_pass(random: Random, geometry: ChipGeometry) -> PassConfig:
     )
 
 
-def _random_macros(
-    random: Random, geometry: ChipGeometry, chained: bool
-) -> tuple[int, ...] | None:
+def _random_macros(random: Random, geometry: ChipGeometry, chained: bool) -> tuple[int, ...] | None:
     """All macros, one (block), or some; of a chained pass some of bank 0 and of bank 1."""
     kind = random.choice(("all", "block", "some"))
     if kind == "all":

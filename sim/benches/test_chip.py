@@ -101,8 +101,7 @@ async def test_damaged_packets(dut):
         for position in range(3, 9):
             bench.set_gaps()
             row = bytes(SPEC.geometry.bank_bytes)
-            packet = bytearray(protocol.frame(
-                bytes([Opcode.PROGRAM_ROW, 0x55]) + bytes(4) + row))
+            packet = bytearray(protocol.frame(bytes([Opcode.PROGRAM_ROW, 0x55]) + bytes(4) + row))
             packet[position] ^= 0x04  # an argument, a data or a checksum byte
             host._transport.write(bytes(packet))
             try:
