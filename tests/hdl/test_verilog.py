@@ -229,11 +229,22 @@ def test_the_same_options_give_the_same_bytes(tmp_path, arguments):
 def test_a_folder_is_replaced_whole(tmp_path):
     need("yosys")
     folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "heliobit_old.v").write_text("")
     generate(ChipParameters(SMALLEST), folder)
-    assert not (folder / "heliobit_old.v").exists()
+    (folder / "heliobit_old.v").write_text("")
+    generate(ChipParameters(SMALLEST), folder, "core")
+    assert not (folder / "heliobit_old.v").exists() and not (folder / "chip.f").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("a_file", [False, True])
+def test_what_was_not_written_here_is_left_alone(tmp_path, a_file):
+    folder = tmp_path / "out"
+    precious = folder if a_file else folder / "thesis.tex"
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("chapter 1")
+    with pytest.raises(ValueError, match="out holds something else, and would be replaced whole"):
+        generate(ChipParameters(SMALLEST), folder)
+    assert precious.read_text() == "chapter 1"
 
 
 @pytest.mark.parametrize(
