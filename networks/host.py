@@ -403,7 +403,7 @@ def pack_inputs(
     slots = by_row.reshape(batch, counted * rows, slot)
     per_byte = protocol.slots_per_byte(slot)
     if per_byte:
-        used = -(-counted * rows // per_byte)
+        used = protocol.input_bytes(slot, counted * rows)
         missing = used * per_byte - counted * rows
         bits = np.pad(slots, ((0, 0), (0, missing), (0, 0))).reshape(batch, used, per_byte * slot)
     else:

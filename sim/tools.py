@@ -75,13 +75,22 @@ def icarus() -> Path:
     return Path(program)
 
 
-def run(command: list[str | Path], what: str, **options: object) -> str:
+def run(
+    command: list[str | Path],
+    what: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> str:
     """Run a command, return its output; ToolError with its last lines if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
-        capture_output=True, text=True, check=False, **options,  # type: ignore[call-overload]
-    )  # fmt: skip
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
         raise ToolError(f"{what} failed:\n{last}")
-    return str(done.stdout)
+    return done.stdout

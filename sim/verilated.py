@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -256,11 +257,11 @@ class VerilatedChip(HostExecutor):
 
     @classmethod
     def with_image(
-        cls, parameters: ChipParameters, image: ArrayLike, **options: object
+        cls, parameters: ChipParameters, image: ArrayLike, **options: Any
     ) -> VerilatedChip:
         """Start with a program image (macro, row, column) loaded through the back door."""
         bits = check_image(parameters.geometry, image)
-        return cls(parameters, read_table(bits), **options)  # type: ignore[arg-type]
+        return cls(parameters, read_table(bits), **options)
 
     def close(self) -> None:
         """End the simulation and read its statistics."""

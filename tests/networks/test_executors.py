@@ -7,6 +7,7 @@ from behavioral_models.chip import GoldenChip
 from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TINY, ChipGeometry
 from behavioral_models.passes import Configuration, PassConfig, Start
 from hdl.parameters import STYLES, ChipParameters
+from networks.executor import EXECUTORS, TRANSPORTS, open_entry
 from sim.verilated import VerilatedChip
 from tests.needs import need
 from tests.passes import random_arguments, random_pass
@@ -150,3 +151,15 @@ def test_product_chip_sums_a_wide_layer_of_four_planes():
     h = u.reshape(3, -1) @ signs + (2**k - 1) * (signs < 0).sum(axis=0)
     assert (result.preactivations == h - threshold).all()
     assert (result.outputs == (h > threshold)).all()
+
+
+def test_executors_are_found_by_name():
+    chip = open_entry(EXECUTORS, "golden", geometry=TINY, read_timing=3)
+    assert isinstance(chip, GoldenChip)
+    assert (chip.geometry, chip.read_timing) == (TINY, 3)
+
+
+@pytest.mark.parametrize("group, what", [(EXECUTORS, "executor"), (TRANSPORTS, "transport")])
+def test_unknown_names_are_refused(group, what):
+    with pytest.raises(ValueError, match=f"There is no {what} 'abacus'; registered are: "):
+        open_entry(group, "abacus")
