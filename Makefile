@@ -9,7 +9,7 @@ CHIP = --geometry $(GEOMETRY) --timing $(TIMING) --style $(STYLE)
 PY = $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: all help setup digits verilog sim trace bench test lint docs check train clean
+.PHONY: all help setup digits verilog sim trace bench figures test lint docs check train clean
 .DEFAULT_GOAL := all
 
 all: digits  ## set up, write the Verilog, run all held-out digits through the RTL
@@ -30,6 +30,10 @@ $(VENV)/test: $(VENV)/core
 	@echo "adding what the tests need"
 	@$(PY) -m pip install --quiet --editable '.[test,docs]'
 	@touch $@
+$(VENV)/figures: $(VENV)/core
+	@echo "adding what the experiments need"
+	@$(PY) -m pip install --quiet --editable '.[figures]'
+	@touch $@
 
 setup: $(VENV)/core  ## set up .venv
 digits: $(VENV)/core  ## the main job alone (GEOMETRY, TIMING, STYLE)
@@ -43,6 +47,8 @@ trace: $(VENV)/core  ## a TINY neuron register counting down, row by row
 	@$(PY) -m sim trace --timing $(TIMING)
 bench: $(VENV)/core  ## how fast the simulator and the golden model are
 	@$(PY) -m sim bench
+figures: $(VENV)/figures  ## every experiment's data and picture, in build/figures (resumes)
+	@$(PY) -m sim figure all
 test: $(VENV)/test  ## run the tests
 	@$(PY) -m pytest
 lint: $(VENV)/test  ## ruff and mypy

@@ -1,8 +1,8 @@
 """The memristors of one chip: their resistances, and what every pulse does to them.
 
 Draws are keyed by seed, chip, memristor and the number of pulses the memristor has had
-(`behavioral_models.draws`), so that a memristor's resistance does not depend on when the others were
-programmed, nor on whether numpy or a simulated programmer sent the pulses.
+(`behavioral_models.draws`), so that a memristor's resistance does not depend on when the others
+were programmed, nor on whether numpy or a simulated programmer sent the pulses.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class MemristorArray:
     Notes
     -----
     A pulse that is cut off (power lost) leaves a memristor half programmed. SET and forming switch
-    abruptly, at a moment within the pulse that is drawn anew each time; RESET moves the logarithm of
-    the resistance steadily. Both kinetics are assumed; the endpoints are the condition's.
+    abruptly, at a moment within the pulse that is drawn anew each time; RESET moves the logarithm
+    of the resistance steadily. Both kinetics are assumed; the endpoints are the condition's.
     """
 
     def __init__(

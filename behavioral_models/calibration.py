@@ -1,4 +1,4 @@
-"""How the set `jebali_2024` was fitted to published figures: `python -m behavioral_models calibrate`.
+"""How the set `jebali_2024` was fitted: `python -m behavioral_models calibrate`.
 
 Four fits, each of as many numbers as its figures determine:
 
@@ -10,8 +10,8 @@ Four fits, each of as many numbers as its figures determine:
    compliance: bit errors at six points, which stand for what is published of neurons (Jebali 2024,
    Fig. 3). `TARGETS` says how each statement was turned into a rate.
 
-Nothing else of the published behaviour was looked at by a fit; `docs/devices.md` lists what was held
-out.
+Nothing else of the published behaviour was looked at by a fit; `docs/devices.md` lists what was
+held out.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Target:
     statement: str
 
 
-#: Jebali 2024, Fig. 3, as bit-error rates. With rate p, a neuron of 116 inputs has 58 p misread bits
-#: in each direction; it errs at preactivation 0 or 1 with one of them in the right direction, at 2
+#: Jebali 2024, Fig. 3, as bit-error rates. With rate p, a neuron of 116 inputs has 58 p misread
+#: bits in each direction; it errs at preactivation 0 or 1 with one of them in the right direction, at 2
 #: with two, and so on.
 TARGETS = (
     Target(1.2, 66e6, 8e-6, 1.0, "errors seen at preactivations of -1, 0 and 1 only: 5e-4 at 0, "

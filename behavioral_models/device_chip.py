@@ -34,11 +34,13 @@ class DeviceChip:
         Which chip of which batch; both at least 0.
     cycles : float
         Programming cycles the memristors have behind them.
+    formed : bool
+        Whether the memristors are formed already.
 
     Attributes
     ----------
     array : MemristorArray
-        Formed at the start.
+        Formed at the start, unless `formed` is False.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class DeviceChip:
         seed: int = 0,
         chip: int = 0,
         cycles: float = 0.0,
+        formed: bool = True,
     ) -> None:
         condition = condition if isinstance(condition, Condition) else Condition(condition)
         amplifier = amplifier if isinstance(amplifier, Amplifier) else Amplifier(amplifier)
@@ -64,7 +67,8 @@ class DeviceChip:
             )
         self.geometry, self.condition, self.amplifier = geometry, condition, amplifier
         self.array = MemristorArray(geometry, condition, seed, chip, cycles)
-        self.array.form()
+        if formed:
+            self.array.form()
         cells = geometry.memristors // 2
         amplifiers = geometry.macros * geometry.columns
         self._image: NDArray[np.bool_] | None = None
@@ -125,6 +129,29 @@ class DeviceChip:
             self._latch[macro, amplifier_row],
             self._xnor[macro, amplifier_row],
         )
+
+    def measure(self, macro: int, row: int, column: int, side: int) -> float:
+        """Resistance of one memristor at the measuring pads, ohms, as a source meter sees it.
+
+        Raises
+        ------
+        ValueError
+            If the geometry has no bypass of its sense amplifiers, or no such memristor.
+        """
+        if not self.geometry.sense_bypass:
+            raise ValueError(
+                "The sense amplifiers of this geometry cannot be bypassed to measure resistances; "
+                "TEST_DIE's can"
+            )
+        place = (macro, row, column, side)
+        if any(
+            not 0 <= index < size for index, size in zip(place, self.array.ohm.shape, strict=True)
+        ):
+            raise ValueError(
+                f"There is no memristor {place} (macro, row, column, side) in "
+                f"{self.array.ohm.shape}"
+            )
+        return float(self.array.ohm[place])
 
     def golden(
         self,

@@ -1,8 +1,8 @@
 """Counter-based random draws: what a cell gets depends on its own numbers alone.
 
-Every draw is keyed by seed, chip, what it is for, cell and index (numpy's Philox), so that the order
-of drawing, the number of workers and the number of other cells do not matter. One Philox block holds
-four 64-bit words; each cell has a block of its own.
+Every draw is keyed by seed, chip, what it is for, cell and index (numpy's Philox), so that the
+order of drawing, the number of workers and the number of other cells do not matter. One Philox block
+holds four 64-bit words; each cell has a block of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def uniform(
     counter = np.array([first, index, int(stream), 0], dtype=np.uint64)
     generator = np.random.Philox(counter=counter, key=np.array([seed, chip], dtype=np.uint64))
     words = generator.random_raw(WORDS * count).reshape(count, WORDS)
-    return ((words >> np.uint64(11)) + 0.5) * 2.0**-53
+    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def normal(

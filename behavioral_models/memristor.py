@@ -1,8 +1,8 @@
 """One memristor: resistance of its two states, how programming and age change it, and energy.
 
 A state is a distribution of resistance. Device-to-device and cycle-to-cycle variation are kept
-apart: a device's score (fixed for its life) and a programming's score (new each time), both standard
-normal, add with weights sqrt(share) and sqrt(1 - share) to the score that the distribution turns
+apart: a device's score (fixed for its life) and a programming's score (new each time), both
+standard normal, add with weights sqrt(share) and sqrt(1 - share) to the score that the distribution turns
 into ohms.
 
 What a number depends on is written in the parameter file of its condition:
@@ -358,9 +358,9 @@ class Condition:
         number = parameters.number
         self._states = {
             state: State(
-                DISTRIBUTIONS[
-                    parameters.text(f"{state}.distribution", tuple(DISTRIBUTIONS))
-                ].read(parameters, state),
+                DISTRIBUTIONS[parameters.text(f"{state}.distribution", tuple(DISTRIBUTIONS))].read(
+                    parameters, state
+                ),
                 number(f"{state}.device_share", low=0.0, high=1.0),
             )
             for state in ("lrs", "hrs")

@@ -77,9 +77,7 @@ class Parameters:
             )
         value, source = node["value"], node.get("source")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(
-                f"Parameter file {self.name}: {key} must be a number, not {value!r}"
-            )
+            raise ValueError(f"Parameter file {self.name}: {key} must be a number, not {value!r}")
         if source not in SOURCES:
             raise ValueError(
                 f"Parameter file {self.name}: the source of {key} must be one of "

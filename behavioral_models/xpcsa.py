@@ -115,9 +115,7 @@ class Amplifier:
     def overdrive_v(self, vdd_v: float) -> float:
         """Effective overdrive of the thick-oxide transistors, volts."""
         self.check_supply(vdd_v)
-        return float(
-            self.slope_v * np.logaddexp(0.0, (vdd_v - self.threshold_v) / self.slope_v)
-        )
+        return float(self.slope_v * np.logaddexp(0.0, (vdd_v - self.threshold_v) / self.slope_v))
 
     def _slowness(self, vdd_v: float) -> float:
         """How much slower transistors are than at the reference supply."""

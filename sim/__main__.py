@@ -1,4 +1,4 @@
-"""`python -m sim`: the main job, the register trace and the benchmark."""
+"""`python -m sim`: the main job, the register trace, the benchmark and the experiments."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hdl.generate import generate
 from hdl.parameters import STYLES, ChipParameters
 from hdl.yosys import YosysError
 from networks.host import HostError
+from sim.experiments.experiment import ExperimentError
 from sim.tools import ToolError
 
 FORMATTER = argparse.ArgumentDefaultsHelpFormatter
@@ -52,10 +53,22 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _list(options: argparse.Namespace) -> int:
+    from sim.experiments.command import run_list
+
+    return run_list(options)
+
+
+def _figure(options: argparse.Namespace) -> int:
+    from sim.experiments.command import run_figure
+
+    return run_figure(options)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run it; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m sim", description="Run the simulated chip.",
+        prog="python -m sim", description="Run the simulated chip and the experiments.",
         epilog="example: python -m sim digits --style borrow_gated --timing 3",
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True)
@@ -91,10 +104,41 @@ def main(arguments: list[str] | None = None) -> int:
     for command in (digits, trace, bench):
         command.add_argument("--output", type=Path, default=Path("build"), metavar="FOLDER",
                              help="where results go")  # fmt: skip
+    experiments = commands.add_parser(
+        "list", help="the experiments: what each shows, its published figure, how long it takes",
+        description="List the experiments that `python -m sim figure` runs.",
+        epilog="example: python -m sim list",
+    )  # fmt: skip
+    experiments.set_defaults(run=_list)
+    figure = commands.add_parser(
+        "figure", formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="run experiments: data and picture of a figure each",
+        description="Run experiments and write NAME.json, NAME.png and NAME.svg of each. Points\n"
+        "computed before, with the same code, parameters and seed, are not computed again.",
+        epilog="examples:\n  python -m sim figure all\n"
+        "  python -m sim figure solar --output pictures\n"
+        "  python -m sim figure all --seed 1 --chips 20 --workers 2\n"
+        "  python -m sim figure all --scheduler tcp://192.0.2.1:8786\n",
+    )  # fmt: skip
+    figure.add_argument("names", nargs="+", metavar="NAME",
+                        help="experiments of `python -m sim list`, or all")  # fmt: skip
+    figure.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
+    figure.add_argument("--chips", type=int, default=None, metavar="N",
+                        help="chips of the Monte Carlo (default: the experiment's own "
+                        "number; one that draws none ignores it)")  # fmt: skip
+    figure.add_argument("--workers", type=int, default=None, metavar="N",
+                        help="processes of the local Dask cluster; 0 computes in this process "
+                        "without Dask (default: as many as processors)")  # fmt: skip
+    figure.add_argument("--scheduler", default=None, metavar="ADDRESS",
+                        help="Dask scheduler whose workers compute, tcp://host:port")  # fmt: skip
+    figure.add_argument("--output", type=Path, default=Path("build/figures"), metavar="FOLDER",
+                        help="where results go (default: build/figures)")  # fmt: skip
+    figure.add_argument("--fresh", action="store_true", help="compute stored points again")
+    figure.set_defaults(run=_figure)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except (ValueError, OSError, ToolError, YosysError, HostError) as error:
+    except (ValueError, OSError, ToolError, YosysError, HostError, ExperimentError) as error:
         print(f"python -m sim {options.command}: {error}", file=sys.stderr)
         return 1
 

@@ -1,0 +1,247 @@
+"""Forming and programming a chip: power switch, rails, one pulse after another, verify and retry.
+
+The published chip forms and programs its memristors one at a time, under control of on-chip logic
+(Jebali 2024, Methods): for each, the power switch connects the rails of the operation, and a pulse
+follows. Here a whole chip takes the memristors times their pulses, plus what row changes cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from behavioral_models.chip import check_image
+from behavioral_models.constants import (
+    FORM_PULSE_S,
+    PULSE_SETUP_S,
+    RAIL_DEAD_TIME_S,
+    RAILS,
+    RESET_PULSE_S,
+    SET_PULSE_S,
+    VDD_V,
+    VH_V,
+    VM_V,
+    Operation,
+    Rail,
+)
+from behavioral_models.device_chip import DeviceChip
+from behavioral_models.geometry import ChipGeometry
+
+__all__ = ["PowerSwitch", "ProgrammingReport", "RailError", "form", "program", "pulse_times"]
+
+_PULSE_S = {
+    Operation.FORM: FORM_PULSE_S, Operation.SET: SET_PULSE_S, Operation.RESET: RESET_PULSE_S
+}  # fmt: skip
+
+
+class RailError(ValueError):
+    """Rails that an operation must not have."""
+
+
+class PowerSwitch:
+    """What connects VDDC (columns) and VDDR (rows) to the pads, and how long that takes.
+
+    Parameters
+    ----------
+    vdd_v, vm_v, vh_v : float
+        Voltages at the three supply pads. For inference all may be tied together (Jebali 2024);
+        such a chip cannot be programmed.
+
+    Attributes
+    ----------
+    rails : tuple of two Rail
+        What VDDC and VDDR are connected to.
+    time_s : float
+        Time spent switching so far.
+    """
+
+    #: Part by which a pad may be off its published voltage. Assumed.
+    TOLERANCE = 0.1
+
+    def __init__(self, vdd_v: float = VDD_V, vm_v: float = VM_V, vh_v: float = VH_V) -> None:
+        self._pads = {Rail.OFF: 0.0, Rail.VDD: vdd_v, Rail.VM: vm_v, Rail.VH: vh_v}
+        self.rails = (Rail.OFF, Rail.OFF)
+        self.time_s = 0.0
+
+    @property
+    def volts(self) -> tuple[float, float]:
+        """Voltages of VDDC and VDDR now."""
+        return self._pads[self.rails[0]], self._pads[self.rails[1]]
+
+    def connect(self, operation: Operation) -> None:
+        """Connect an operation's rails, through a moment with none.
+
+        Raises
+        ------
+        RailError
+            If the pads do not have the voltages that the operation needs.
+        """
+        published = {Rail.VDD: None, Rail.VM: VM_V, Rail.VH: VH_V}
+        wanted = RAILS[operation]
+        for rail in wanted:
+            volts = published[rail]
+            if volts is not None and abs(self._pads[rail] - volts) > self.TOLERANCE * volts:
+                raise RailError(
+                    f"{operation.name} needs {volts:g} V on pad {rail.name}, which has "
+                    f"{self._pads[rail]:g} V: connect it, or only read"
+                )
+        if wanted != self.rails:
+            self.rails = wanted
+            self.time_s += 2 * RAIL_DEAD_TIME_S  # none connected, then the new ones settle
+
+    def off(self) -> None:
+        """Disconnect both rails at once, as a reset or a brown-out does."""
+        self.rails = (Rail.OFF, Rail.OFF)
+
+    def check(self, operation: Operation) -> None:
+        """Refuse a pulse whose rails are not the connected ones: RailError."""
+        if self.rails != RAILS[operation]:
+            have = " and ".join(rail.name for rail in self.rails)
+            want = " and ".join(rail.name for rail in RAILS[operation])
+            raise RailError(
+                f"A {operation.name} pulse needs VDDC and VDDR on {want}, not {have}: connect them "
+                f"first"
+            )
+
+
+@dataclass(frozen=True)
+class ProgrammingReport:
+    """What forming or programming took.
+
+    Attributes
+    ----------
+    pulses : int
+        Pulses given.
+    time_s : float
+        If strictly one after another, switching and set-up times included.
+    pulse_time_s : float
+        The pulses alone.
+    energy_j : float
+        Taken by the memristors.
+    retried_rows : int
+        Rows programmed again because a bit cell did not read as programmed.
+    misread_cells : int
+        Bit cells that still err, for either x; 0 if not verified.
+    """
+
+    pulses: int
+    time_s: float
+    pulse_time_s: float
+    energy_j: float
+    retried_rows: int = 0
+    misread_cells: int = 0
+
+
+def pulse_times(geometry: ChipGeometry) -> tuple[float, float]:
+    """Pulse time of forming and of programming a whole chip, seconds (0.33 and 0.20 published)."""
+    return geometry.memristors * FORM_PULSE_S, geometry.memristors * SET_PULSE_S
+
+
+def _time_s(pulses: int, operation: Operation) -> float:
+    return pulses * (_PULSE_S[operation] + 2 * PULSE_SETUP_S)
+
+
+def form(chip: DeviceChip, switch: PowerSwitch | None = None) -> ProgrammingReport:
+    """Form every memristor of a chip, one after another.
+
+    Raises
+    ------
+    RailError
+        If the pads do not have the voltages that forming needs.
+    """
+    switch = switch or PowerSwitch()
+    before = switch.time_s
+    switch.connect(Operation.FORM)
+    switch.check(Operation.FORM)
+    count = int(np.count_nonzero(~chip.array.formed))
+    chip.array.form()
+    switch.connect(Operation.READ)
+    pulse_time = count * FORM_PULSE_S
+    return ProgrammingReport(
+        pulses=count,
+        time_s=_time_s(count, Operation.FORM) + switch.time_s - before,
+        pulse_time_s=pulse_time,
+        energy_j=count * chip.array.states.form_j,
+    )
+
+
+def program(
+    chip: DeviceChip,
+    image: ArrayLike,
+    switch: PowerSwitch | None = None,
+    retries: int = 0,
+    vdd_v: float = VDD_V,
+    clock_hz: float = 1e6,
+    progress: Callable[[int], object] = lambda rows: None,
+) -> ProgrammingReport:
+    """Program a chip, row after row: SET pulses of the row, then RESET pulses.
+
+    Parameters
+    ----------
+    chip : DeviceChip
+    image : bool array (macro, row, column)
+        1 is HRS on BL and LRS on BLb.
+    switch : PowerSwitch, optional
+        Its own by default, pads at the published voltages.
+    retries : int
+        Times that rows which do not read as programmed, for both x, are programmed again. 0 does
+        not verify.
+    vdd_v, clock_hz : float
+        Supply and clock of the reads that verify. A low supply finds weak cells that the nominal
+        one reads well.
+    progress : callable
+        Called with the number of rows done since the last call.
+
+    Raises
+    ------
+    RailError
+        If the pads do not have the voltages that programming needs.
+    ValueError
+        If the image does not fit or memristors were never formed.
+    """
+    switch = switch or PowerSwitch()
+    bits = check_image(chip.geometry, image)
+    macros, rows, columns = chip.geometry.image_shape
+    before = switch.time_s
+    switch.connect(Operation.SET)
+    switch.check(Operation.SET)
+    switch.connect(Operation.RESET)
+    switch.check(Operation.RESET)
+    per_row = switch.time_s - before
+    chip.program(bits)
+    progress(macros * rows)
+    programmed, retried = macros * rows, 0
+    wrong = np.zeros(bits.shape, dtype=bool)
+    for attempt in range(retries + 1):
+        if not retries:
+            break
+        wrong = _misread(chip, bits, vdd_v, clock_hz)
+        if attempt == retries:
+            break
+        for macro, row in np.argwhere(wrong.any(axis=-1)):
+            chip.array.program_row(int(macro), int(row), bits[macro, row])
+            progress(1)
+            retried += 1
+    programmed += retried
+    switch.connect(Operation.READ)
+    pulses = programmed * 2 * columns
+    states = chip.array.states
+    return ProgrammingReport(
+        pulses=pulses,
+        time_s=_time_s(pulses, Operation.SET) + programmed * per_row,
+        pulse_time_s=pulses // 2 * (SET_PULSE_S + RESET_PULSE_S),
+        energy_j=pulses / 2 * (states.set_j + states.reset_j),
+        retried_rows=retried,
+        misread_cells=int(np.count_nonzero(wrong)),
+    )
+
+
+def _misread(
+    chip: DeviceChip, bits: NDArray[np.bool_], vdd_v: float, clock_hz: float
+) -> NDArray[np.bool_]:
+    """Which bit cells do not read as programmed for x = 0 or x = 1."""
+    read = chip.table(vdd_v, clock_hz)
+    return (read[..., 1] != bits) | (read[..., 0] == bits)
