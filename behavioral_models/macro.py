@@ -52,6 +52,8 @@ class MacroModel:
         What a sense gives.
     formed, low : bool arrays (row, column, side)
         Which memristors are formed, and which are in the low resistance state. Side 0 is BL.
+    connected : tuple of int (row, column, side), or None
+        The memristor that the bypass connects to the measuring pads now.
     """
 
     def __init__(
@@ -63,11 +65,12 @@ class MacroModel:
         self.low = np.zeros((rows, columns, 2), dtype=bool)
         self.decided = np.zeros((rows, columns), dtype=bool)
         self.undecided_reads = 0
+        self.connected: tuple[int, int, int] | None = None
         self.cycle = 0
         self.q = 0
         self._before: dict[str, int] = {
             "row": 0, "column": 0, "side": 0, "pulse": 0, "sense": 0, "operation": 0,
-            "rail_column": 0, "rail_row": 0,
+            "rail_column": 0, "rail_row": 0, "bypass": 0,
         }  # fmt: skip
         if table is not None:
             self.load(table)
@@ -88,9 +91,11 @@ class MacroModel:
 
     def clock_edge(
         self, *, row: int, x: int, sense: int, operation: int, column: int, side: int, pulse: int,
-        rail_column: int, rail_row: int,
+        rail_column: int, rail_row: int, bypass: int = 0,
     ) -> int:  # fmt: skip
         """Take the pins at a rising clock edge; return q (column 0 in bit 0) until the next.
+
+        `bypass` is for macros that have the pin.
 
         Raises
         ------
@@ -101,6 +106,7 @@ class MacroModel:
         now = {
             "row": row, "column": column, "side": side, "pulse": pulse, "sense": sense,
             "operation": operation, "rail_column": rail_column, "rail_row": rail_row,
+            "bypass": bypass,
         }  # fmt: skip
         self._check(now, before)
         place = ("row", "column", "side")
@@ -110,6 +116,7 @@ class MacroModel:
             self.undecided_reads += int(np.count_nonzero(~self.decided[row]))
             bits = np.packbits(self.table[row, :, x] & self.decided[row], bitorder="little")
             self.q = int.from_bytes(bits.tobytes(), "little")
+        self.connected = (row, column, side) if bypass else None
         self._before = now
         self.cycle += 1
         return self.q
@@ -140,9 +147,27 @@ class MacroModel:
                 self._breach("the column moved during a pulse")
             if now["operation"] != before["operation"]:
                 self._breach("the operation changed during a pulse")
+        if now["bypass"]:
+            self._check_bypass(now, before)
         # Off is where a reset takes the rails, whenever it comes.
         if before["sense"] and rails != rails_before and rails != (Rail.OFF, Rail.OFF):
             self._breach("a rail was switched while a sense was in progress")
+
+    def _check_bypass(self, now: dict[str, int], before: dict[str, int]) -> None:
+        if now["sense"]:
+            self._breach("a sense during a bypass")
+        if now["pulse"]:
+            self._breach("a pulse during a bypass")
+        if (now["rail_column"], now["rail_row"]) != (Rail.VDD, Rail.VDD):
+            self._breach("a bypass while the rails are not both VDD")
+        if before["sense"]:
+            self._breach("a bypass while a sense is in progress")
+        if now["row"] >= self.rows or now["column"] >= self.columns:
+            self._breach("a bypass of a row or column that does not exist")
+        if before["bypass"] and now["row"] != before["row"]:
+            self._breach("the row moved during a bypass")
+        if before["bypass"] and (now["column"], now["side"]) != (before["column"], before["side"]):
+            self._breach("the column moved during a bypass")
 
     def _breach(self, what: str) -> None:
         raise MacroProtocolError(f"{self.name}, cycle {self.cycle}: protocol breach: {what}")

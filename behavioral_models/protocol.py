@@ -46,6 +46,7 @@ class Opcode(IntEnum):
     READ_REGISTERS = 0x09
     PRELOAD = 0x0A
     WAIT = 0x0B
+    MEASURE = 0x0C
 
 
 class Configuration(IntEnum):
@@ -97,7 +98,8 @@ STATUS_TEXT = {
     Status.OVERSIZED: "the packet is longer than what it announces",
     Status.BAD_ARGUMENT: "an argument is out of this chip's range, such as an unknown macro or row",
     Status.NOT_CONFIGURED: "a pass needs a CONFIGURE before it",
-    Status.BUSY: "the chip is forming or programming; ask again after WAIT",
+    Status.BUSY: "the chip is forming or programming: ask again after WAIT; or a memristor is "
+    "connected to the measuring pads: disconnect it first",
 }
 
 
@@ -115,6 +117,7 @@ class PacketFormat:
     """Arguments of a request and contents of its answer.
 
     `data` and `answer_data` say in words what follows the fixed fields, empty if nothing does.
+    `needs_bypass`: a chip without a sense bypass does not know this request.
     """
 
     opcode: Opcode
@@ -124,6 +127,7 @@ class PacketFormat:
     data: str = ""
     answer_data: str = ""
     answer_last: tuple[Field, ...] = field(default=())
+    needs_bypass: bool = False
 
     @property
     def argument_bytes(self) -> int:
@@ -150,7 +154,7 @@ TIMING_FIELDS = (
 
 
 def packet_formats(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
-    """All requests as a chip of this geometry understands them."""
+    """All requests, with the sizes of this geometry; its chip knows those of `known_packets`."""
     row_data = Field(
         "data", geometry.bank_bytes, "bits of the row, column 0 first, least significant bit first"
     )
@@ -167,7 +171,12 @@ def packet_formats(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
             Opcode.STATUS,
             "Say what the chip is doing; answered at any time.",
             answer=(
-                Field("programming", 1, "1 while forming or programming goes on"),
+                Field(
+                    "programming",
+                    1,
+                    "1 while forming or programming goes on, "
+                    "2 while a memristor is connected to the measuring pads",
+                ),
                 Field("configured", 1, "1 once a CONFIGURE was accepted"),
             ),
         ),
@@ -216,8 +225,30 @@ def packet_formats(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
             data="the registers, neuron 0 first, two's complement",
         ),
         PacketFormat(Opcode.WAIT, "Answer when forming or programming has ended."),
+        PacketFormat(
+            Opcode.MEASURE,
+            "Connect one memristor to the measuring pads, or disconnect it; answered when done. "
+            "Only a chip with a sense bypass knows it.",
+            arguments=(
+                _MACRO,
+                _ROW,
+                Field("column", 2, "bit cell of the row"),
+                Field("side", 1, "memristor of the bit cell: 0 on BL, 1 on BLb"),
+                Field("connect", 1, "1 connects; 0 disconnects, whatever the place"),
+            ),
+            needs_bypass=True,
+        ),
     )
     return {packet.opcode: packet for packet in formats}
+
+
+def known_packets(geometry: ChipGeometry) -> dict[Opcode, PacketFormat]:
+    """Those of `packet_formats` that a chip of this geometry knows."""
+    return {
+        opcode: packet
+        for opcode, packet in packet_formats(geometry).items()
+        if geometry.sense_bypass or not packet.needs_bypass
+    }
 
 
 #: IDENTIFY's answer.

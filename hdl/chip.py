@@ -13,11 +13,13 @@ __all__ = ["Chip", "connect_host_port"]
 
 def connect_host_port(m, core, host):
     """Connect a HostPort to a Core, whatever the core's macros are."""
+    bypass = core.parameters.geometry.sense_bypass
+    measure = ("measure", "disconnect", "column", "side") if bypass else ()
     for name in ("settings", "timing", "run", "inferences", "rows", "preload", "readout", "stop",
-                 "operate", "command", "macro", "row", "bits", "x"):
+                 "operate", "command", "macro", "row", "bits", "x", *measure):
         m.d.comb += getattr(core, name).eq(getattr(host, name))
     for name in ("running", "waiting", "slot_last", "registers_last", "programming", "reading",
-                 "row_bits"):
+                 "row_bits", *(("measuring",) if bypass else ())):
         m.d.comb += getattr(host, name).eq(getattr(core, name))
     wiring.connect(m, host.o_slots, core.i_slots)
     wiring.connect(m, host.o_registers, core.i_registers)

@@ -28,8 +28,8 @@ class OutputRecord(data.StructLayout):
 class Core(wiring.Component):
     """Controller, programmer, power switch and banks around the macros' pins.
 
-    Commands are taken while the part they go to is idle: a run while neither `running` nor
-    `programming`, a programmer command likewise. Timing of passes: see Controller.
+    Commands are taken while the part they go to is idle: a run while neither `running`,
+    `programming` nor `measuring`, a programmer command likewise. Timing of passes: see Controller.
 
     Parameters
     ----------
@@ -61,13 +61,19 @@ class Core(wiring.Component):
         It is forming or programming; it is reading a row.
     row_bits : Out(columns)
         What the last row read sensed, until the next programmer command.
+    measure, column, side, disconnect
+        Connect a memristor to the measuring pads (with `operate`), and disconnect it: see
+        Programmer. These and `measuring` only with a sense bypass.
+    measuring : Out(1)
+        A memristor is connected. `reading` is high while that is under way, both ways.
     """
 
     def __init__(self, parameters):
         geometry = parameters.geometry
         self._parameters = parameters
         super().__init__({
-            **{f"macro_{number}": Out(MacroPort(geometry.rows, geometry.columns))
+            **{f"macro_{number}": Out(MacroPort(
+                geometry.rows, geometry.columns, bypass=geometry.sense_bypass))
                for number in range(geometry.macros)},
             "settings": In(PassSettings(geometry)),
             "timing": In(ProgrammerTiming),
@@ -94,6 +100,13 @@ class Core(wiring.Component):
             "programming": Out(1),
             "reading": Out(1),
             "row_bits": Out(geometry.columns),
+            **({
+                "measure": In(1),
+                "column": In(range(max(2, geometry.columns))),
+                "side": In(1),
+                "disconnect": In(1),
+                "measuring": Out(1),
+            } if geometry.sense_bypass else {}),
         })
 
     @property
@@ -116,6 +129,9 @@ class Core(wiring.Component):
             m.submodules[f"bank_{number}"] = bank = Bank(self._parameters)
             banks.append(bank)
 
+        reading = programmer.busy & ~programmer.pulsing
+        if geometry.sense_bypass:
+            reading &= ~programmer.bypass
         m.d.comb += [
             controller.settings.eq(self.settings),
             controller.start.eq(self.run),
@@ -138,42 +154,62 @@ class Core(wiring.Component):
             programmer.x.eq(self.x),
             self.row_bits.eq(programmer.row_bits),
             self.programming.eq(programmer.pulsing),
-            self.reading.eq(programmer.busy & ~programmer.pulsing),
+            self.reading.eq(reading),
         ]
 
-        # Rails and their interlock: every sense and pulse passes here, whatever asked for it.
+        # Rails and their interlock: every sense and pulse passes here, whatever asked for it, and
+        # the bypass of the sense amplifiers.
         senses = Signal(geometry.macros)
         sensing = Signal()  # a macro works on the sense of the cycle before
         pulse = Signal()
+        inhibit = senses.any() | sensing | programmer.pulse
+        may_sense = self._read_rails(programmer, power_switch)
+        if geometry.sense_bypass:
+            bypass = Signal()
+            m.d.comb += bypass.eq(may_sense & programmer.bypass & ~sensing)
+            may_sense &= ~programmer.bypass
+            inhibit |= bypass
+            self._connect_bypass(m, programmer, bypass)
         m.d.comb += [
             power_switch.request.eq(programmer.request),
             power_switch.dead_time.eq(self.timing.dead_time),
-            power_switch.inhibit.eq(senses.any() | sensing | programmer.pulse),
+            power_switch.inhibit.eq(inhibit),
             programmer.rails_ready.eq(power_switch.ready),
-            controller.rails_ready.eq(
-                self._may_sense(programmer, power_switch) & ~programmer.busy),
+            controller.rails_ready.eq(may_sense & ~programmer.busy),
             pulse.eq(programmer.pulse & power_switch.ready
                      & (programmer.operation != Operation.READ) & ~sensing),
         ]
         m.d.sync += sensing.eq(senses.any())
 
-        self._connect_macros(m, controller, programmer, power_switch, senses, pulse)
+        self._connect_macros(m, controller, programmer, power_switch, may_sense, senses, pulse)
         self._connect_banks(m, controller, access, banks)
         self._capture_outputs(m, controller, banks)
         return m
 
     @staticmethod
-    def _may_sense(programmer, power_switch):
+    def _read_rails(programmer, power_switch):
         """Both rails are VDD, and the programmer wants it so."""
         return (power_switch.ready & (programmer.request == Operation.READ) & ~programmer.pulse
                 & (power_switch.rail_column == Rail.VDD) & (power_switch.rail_row == Rail.VDD))
 
-    def _connect_macros(self, m, controller, programmer, power_switch, senses, pulse):
+    def _connect_bypass(self, m, programmer, bypass):
+        """The bypass of the macro that the programmer has selected, and the ports for it."""
+        m.d.comb += [
+            programmer.measure.eq(self.measure),
+            programmer.target_column.eq(self.column),
+            programmer.target_side.eq(self.side),
+            programmer.disconnect.eq(self.disconnect),
+            self.measuring.eq(programmer.bypass),
+        ]
+        for number, selected_macro in enumerate(programmer.selected):
+            m.d.comb += getattr(self, f"macro_{number}").bypass.eq(bypass & selected_macro)
+
+    def _connect_macros(self, m, controller, programmer, power_switch, allowed, senses, pulse):
         """Rows, inputs and senses of each macro; the programmer has them while it works."""
         geometry = self._parameters.geometry
         columns, per_bank = geometry.columns, geometry.macros_per_bank
         may_sense = Signal()
-        m.d.comb += may_sense.eq(self._may_sense(programmer, power_switch))
+        m.d.comb += may_sense.eq(allowed)
         chained = self.settings.configuration == Configuration.CHAINED
         two_layer = self.settings.configuration == Configuration.TWO_LAYER
         row_bits = 0

@@ -1,6 +1,7 @@
 """Everything `make verilog` writes: Verilog, the JSON description, the SDC and the file lists."""
 
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from behavioral_models import protocol
 from .cells import CELL_SOURCES
 from .chip import Chip
 from .core import Core
-from .macro import MACRO_MODULE, MACRO_SOURCE
+from .macro import MACRO_MODULE, MACRO_SOURCE, macro_model
 from .parameters import STYLES
 from .verilog import PREFIX, convert, port_name
 
@@ -62,9 +63,11 @@ def generate(parameters, folder, top="chip"):
             (new / f"{name}.v").write_text(text)
         cells = list(CELL_SOURCES) if parameters.style != "enabled" else []
         models = [*cells, MACRO_SOURCE] if top == "chip" else cells
-        for source in models:
+        for source in cells:
             shutil.copy(source, new / "simulation" / source.name)
         if top == "chip":
+            (new / "simulation" / MACRO_SOURCE.name).write_text(
+                macro_model(parameters.geometry.sense_bypass))
             (new / "synthesis" / f"{MACRO_MODULE}.v").write_text(_black_box(parameters.geometry))
         files = [*(f"simulation/{source.name}" for source in models),
                  *(f"{name}.v" for name in reversed(modules))]
@@ -114,7 +117,7 @@ def description(component, top):
         "arguments": fields(packet.arguments), "data": packet.data,
         "answer": fields(packet.answer), "answer_data": packet.answer_data,
         "answer_last": fields(packet.answer_last),
-    } for packet in protocol.packet_formats(geometry).values()]
+    } for packet in protocol.known_packets(geometry).values()]
     return {
         "module": PREFIX + top,
         "geometry": geometry.as_dict(),
@@ -167,5 +170,7 @@ def _black_box(geometry):
     text = MACRO_SOURCE.read_text()
     header = text[text.index("module "):text.index(");\n") + 3]
     header = header.replace("output reg ", "output wire")
+    pin = r"\1" if geometry.sense_bypass else ""
+    header = re.sub(r"^`ifdef HELIOBIT_BYPASS\n(.*?)`endif\n", pin, header, flags=re.M | re.S)
     return ("// Black box of the full-custom memristor macro: see simulation/ for what it does.\n"
             f"(* blackbox *)\n{header}endmodule\n")

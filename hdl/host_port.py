@@ -71,6 +71,13 @@ class HostPort(wiring.Component):
             "programming": In(1),
             "reading": In(1),
             "row_bits": In(geometry.columns),
+            **({
+                "measure": Out(1),
+                "column": Out(range(max(2, geometry.columns))),
+                "side": Out(1),
+                "disconnect": Out(1),
+                "measuring": In(1),
+            } if geometry.sense_bypass else {}),
         })
 
     def elaborate(self, platform):
@@ -125,6 +132,17 @@ class HostPort(wiring.Component):
             m.d.sync += self.timing.eq(commands.timing)
         programs = ((opcode == Opcode.FORM) | (opcode == Opcode.PROGRAM_ROW)
                     | (opcode == Opcode.READ_ROW))
+        if geometry.sense_bypass:
+            measures = opcode == Opcode.MEASURE
+            programs |= measures & commands.connect
+            m.d.comb += [
+                commands.measuring.eq(self.measuring),
+                answer.measuring.eq(self.measuring),
+                self.measure.eq(measures),
+                self.column.eq(commands.column),
+                self.side.eq(commands.side),
+                self.disconnect.eq(receiver.execute & measures & ~commands.connect),
+            ]
         m.d.comb += [
             self.inferences.eq(Mux(opcode == Opcode.RUN, commands.inferences, 1)),
             self.rows.eq(opcode == Opcode.RUN),
@@ -202,7 +220,7 @@ class Receiver(wiring.Component):
     """
 
     def __init__(self, geometry):
-        self._formats = protocol.packet_formats(geometry)
+        self._formats = protocol.known_packets(geometry)
         size = max(packet.argument_bytes for packet in self._formats.values())
         super().__init__({
             "i": In(stream.Signature(Token)),
@@ -377,17 +395,17 @@ class Commands(wiring.Component):
     -------
     opcode : In(8), arguments : In
         The request; combinational from here on.
-    configured, programming : In(1)
-        What the chip is doing.
+    configured, programming, measuring : In(1)
+        What the chip is doing; `measuring` only with a sense bypass.
     refusal : Out(Status)
         Why not; OK if it may be executed.
-    settings, readout, timing, inferences, macro, row, bits, x
-        The arguments by meaning.
+    settings, readout, timing, inferences, macro, row, bits, x, column, side, connect
+        The arguments by meaning; the last three only with a sense bypass.
     """
 
     def __init__(self, geometry):
         self._geometry = geometry
-        self._formats = protocol.packet_formats(geometry)
+        self._formats = protocol.known_packets(geometry)
         size = max(packet.argument_bytes for packet in self._formats.values())
         super().__init__({
             "opcode": In(8),
@@ -403,6 +421,12 @@ class Commands(wiring.Component):
             "row": Out(range(geometry.rows)),
             "bits": Out(geometry.columns),
             "x": Out(1),
+            **({
+                "measuring": In(1),
+                "column": Out(range(max(2, geometry.columns))),
+                "side": Out(1),
+                "connect": Out(1),
+            } if geometry.sense_bypass else {}),
         })
 
     def _named(self, opcode):
@@ -416,7 +440,7 @@ class Commands(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         geometry = self._geometry
-        row = self._named(Opcode.PROGRAM_ROW)  # FORM and READ_ROW begin alike
+        row = self._named(Opcode.PROGRAM_ROW)  # FORM, READ_ROW and MEASURE begin alike
         read = self._named(Opcode.READ_ROW)
         configure = self._named(Opcode.CONFIGURE)
         timing = self._named(Opcode.SET_TIMING)
@@ -469,13 +493,32 @@ class Commands(wiring.Component):
                     bad.eq(self.inferences == 0), needs_idle.eq(1), needs_configuration.eq(1)]
             with m.Case(Opcode.READ_REGISTERS, Opcode.PRELOAD):
                 m.d.comb += [needs_idle.eq(1), needs_configuration.eq(1)]
-        with m.If(needs_idle & self.programming):
+            if geometry.sense_bypass:
+                with m.Case(Opcode.MEASURE):
+                    self._measure(m, bad, bad_place, needs_idle)
+        busy = self.programming
+        if geometry.sense_bypass:
+            busy |= self.measuring
+        with m.If(needs_idle & busy):
             m.d.comb += self.refusal.eq(Status.BUSY)
         with m.Elif(needs_configuration & ~self.configured):
             m.d.comb += self.refusal.eq(Status.NOT_CONFIGURED)
         with m.Elif(bad):
             m.d.comb += self.refusal.eq(Status.BAD_ARGUMENT)
         return m
+
+    def _measure(self, m, bad, bad_place, needs_idle):
+        """A connection needs idle macros and a place that exists; its end needs neither."""
+        measure = self._named(Opcode.MEASURE)
+        connects = measure["connect"][0]
+        bad_cell = (measure["column"] >= self._geometry.columns) | (measure["side"] > 1)
+        m.d.comb += [
+            self.column.eq(measure["column"]),
+            self.side.eq(measure["side"]),
+            self.connect.eq(connects),
+            bad.eq((measure["connect"] > 1) | (connects & (bad_place | bad_cell))),
+            needs_idle.eq(connects | ~self.measuring),
+        ]
 
     def _bad_chain(self, configure):
         """Whether a chained pass lacks macros of bank 0 or 1, has others, or a given start."""
@@ -509,8 +552,8 @@ class Answer(wiring.Component):
         What is answered, and how it ended once `complete`.
     i_outputs, i_registers : In(streams)
         From the core, for RUN and READ_REGISTERS.
-    programming, configured, row_bits, cycles, wait_cycles
-        What fixed answers are made of.
+    programming, configured, row_bits, cycles, wait_cycles, measuring
+        What fixed answers are made of; the last only with a sense bypass.
     o : Out(stream of bytes)
     """
 
@@ -533,11 +576,15 @@ class Answer(wiring.Component):
             "cycles": In(32),
             "wait_cycles": In(32),
             "o": Out(stream.Signature(8)),
+            **({"measuring": In(1)} if geometry.sense_bypass else {}),
         })
 
     def _fixed_answers(self):
         """Values of each opcode's fixed answer, by field name."""
         geometry = self._parameters.geometry
+        programming = self.programming
+        if geometry.sense_bypass:
+            programming = Cat(programming, self.measuring)
         return {
             Opcode.IDENTIFY: {
                 "version": protocol.VERSION,
@@ -545,7 +592,7 @@ class Answer(wiring.Component):
                 "clock_hz": int(self._parameters.clock_hz),
                 **{name: int(value) for name, value in geometry.as_dict().items()},
             },
-            Opcode.STATUS: {"programming": self.programming, "configured": self.configured},
+            Opcode.STATUS: {"programming": programming, "configured": self.configured},
             Opcode.READ_ROW: {"data": self.row_bits},
             Opcode.RUN: {"cycles": self.cycles, "wait_cycles": self.wait_cycles},
         }
@@ -558,7 +605,7 @@ class Answer(wiring.Component):
         wiring.connect(m, framer.o, wiring.flipped(self.o))
         wiring.connect(m, wiring.flipped(self.i_outputs), outputs.i)
 
-        formats = protocol.packet_formats(geometry)
+        formats = protocol.known_packets(geometry)
         fixed_answers = self._fixed_answers()
         lengths = {opcode: sum(f.size for f in formats[opcode].answer + formats[opcode].answer_last)
                    for opcode in fixed_answers}

@@ -57,6 +57,8 @@ class MacroPort(wiring.Signature):
         Word lines, and bit cells of a word line.
     x_width : int
         1, or `columns` for systems with one input per column.
+    bypass : bool
+        Whether the XPCSAs can be bypassed to measure single resistances.
 
     Members
     -------
@@ -78,9 +80,12 @@ class MacroPort(wiring.Signature):
         High while the memristor is driven.
     rail_column, rail_row : Out(Rail)
         What the power switch connects to VDDC and VDDR now, so that a model can check.
+    bypass : Out(1)
+        Only where the macro has one. While high, the memristor at row, column and side is connected
+        to the macro's two measuring pads, and its sense amplifier is disconnected.
     """
 
-    def __init__(self, rows, columns, x_width=1):
+    def __init__(self, rows, columns, x_width=1, bypass=False):
         super().__init__({
             "row": Out(range(rows)),
             "x": Out(x_width),
@@ -92,6 +97,7 @@ class MacroPort(wiring.Signature):
             "pulse": Out(1),
             "rail_column": Out(Rail),
             "rail_row": Out(Rail),
+            **({"bypass": Out(1)} if bypass else {}),
         })
 
 

@@ -25,6 +25,10 @@ class Programmer(wiring.Component):
     A pulse takes pulse_setup + its length + pulse_setup + 1 cycles; row, column, side and operation
     stand still for all but the last. A row read takes three cycles once the rails are ready.
 
+    Where the geometry has a sense bypass, `measure` connects one memristor to the macro's measuring
+    pads instead: `bypass` rises two cycles after the rails are ready, and falls in the cycle after
+    `disconnect`. Row, column and side stand still for two cycles before and one after.
+
     Parameters
     ----------
     geometry : ChipGeometry
@@ -60,10 +64,18 @@ class Programmer(wiring.Component):
         The row last read, until the next command.
     row, column, side, operation, pulse, sense, sense_x
         To the macros, as in MacroPort.
+    measure : In(1), target_column : In(range(columns)), target_side : In(1)
+        With `start` and the command READ, connect this memristor of the row. These and the
+        following only with a sense bypass.
+    disconnect : In(1)
+        Disconnect it; ignored while there is none.
+    bypass : Out(1)
+        To the macro; it is connected.
     """
 
     def __init__(self, geometry):
         self._geometry = geometry
+        column = range(max(2, geometry.columns))
         super().__init__({
             "timing": In(ProgrammerTiming),
             "start": In(1),
@@ -80,12 +92,19 @@ class Programmer(wiring.Component):
             "q": In(geometry.columns),
             "row_bits": Out(geometry.columns),
             "row": Out(range(geometry.rows)),
-            "column": Out(range(max(2, geometry.columns))),
+            "column": Out(column),
             "side": Out(1),
             "operation": Out(Operation),
             "pulse": Out(1),
             "sense": Out(1),
             "sense_x": Out(1),
+            **({
+                "measure": In(1),
+                "target_column": In(column),
+                "target_side": In(1),
+                "disconnect": In(1),
+                "bypass": Out(1),
+            } if geometry.sense_bypass else {}),
         })
 
     def elaborate(self, platform):
@@ -113,6 +132,8 @@ class Programmer(wiring.Component):
         next_bit = selected(m, [*bits[1:], bits[0]], self.column, "next_bit")
         m.d.comb += self.request.eq(self.operation)
         m.d.sync += self.pulse.eq(0)  # whatever the state, unless a pulse is due
+        if self._geometry.sense_bypass:
+            m.d.sync += self.bypass.eq(0)  # likewise
         with m.FSM(name="programmer") as fsm:
             with m.State("IDLE"):
                 with m.If(self.start):
@@ -127,6 +148,13 @@ class Programmer(wiring.Component):
                         elapsed.eq(0),
                     ]
                     m.next = "CONNECT"
+                    if self._geometry.sense_bypass:
+                        with m.If(self.measure):
+                            m.d.sync += [
+                                self.column.eq(self.target_column),
+                                self.side.eq(self.target_side),
+                            ]
+                            m.next = "SETTLE"
             with m.State("CONNECT"):  # also the cycle in which a read's row settles
                 with m.If(self.rails_ready):
                     with m.If(self.operation == Operation.READ):
@@ -171,12 +199,29 @@ class Programmer(wiring.Component):
                 with m.If(self.rails_ready):
                     m.d.sync += self.selected.eq(0)
                     m.next = "IDLE"
+            if self._geometry.sense_bypass:
+                self._measure(m)
 
         connecting_to_read = (self.operation == Operation.READ) & fsm.ongoing("CONNECT")
         reading = connecting_to_read | fsm.ongoing("SENSE") | fsm.ongoing("STORE")
+        if self._geometry.sense_bypass:
+            reading |= fsm.ongoing("SETTLE") | fsm.ongoing("MEASURE") | fsm.ongoing("RELEASE")
         m.d.comb += [
             self.busy.eq(~fsm.ongoing("IDLE")),
             self.pulsing.eq(self.busy & ~reading),
             self.row_bits.eq(bits),
         ]
         return m
+
+    def _measure(self, m):
+        """The states in which a memristor is being connected, connected, and disconnected."""
+        with m.State("SETTLE"):
+            with m.If(self.rails_ready):
+                m.next = "MEASURE"
+        with m.State("MEASURE"):
+            m.d.sync += self.bypass.eq(~self.disconnect)
+            with m.If(self.disconnect):
+                m.next = "RELEASE"
+        with m.State("RELEASE"):
+            m.d.sync += self.selected.eq(0)
+            m.next = "IDLE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class HostExecutor:
         return Identity(geometry, answer["read_timing"], answer["clock_hz"])
 
     def status(self) -> dict[str, int]:
-        """What the chip is doing: `programming`, `configured`."""
+        """What the chip is doing: `programming` (2 while measuring), `configured`."""
         return protocol.unpack_fields(
             self._formats[Opcode.STATUS].answer, self.request(Opcode.STATUS)
         )
@@ -266,6 +267,35 @@ class HostExecutor:
                         f"{int(np.argmax(wrong))}; program the row again"
                     )
             progress()
+
+    # Measuring
+
+    @contextlib.contextmanager
+    def measuring(self, macro: int, row: int, column: int, side: int) -> Iterator[None]:
+        """Connect one memristor to its macro's measuring pads, and disconnect it at the end.
+
+        Meanwhile the chip refuses whatever needs its macros. Side 0 is on BL, 1 on BLb.
+        RefusedError if the chip has no sense bypass, or if there is no such memristor.
+        """
+        place = {"macro": macro, "row": row, "column": column, "side": side}
+
+        def measure(connect: int) -> None:
+            arguments = self._formats[Opcode.MEASURE].arguments
+            values = {**place, "connect": connect}
+            self.request(Opcode.MEASURE, protocol.pack_fields(arguments, values))
+
+        try:
+            measure(1)
+        except RefusedError:
+            raise
+        except HostError:  # it may be connected all the same
+            with contextlib.suppress(HostError):
+                measure(0)
+            raise
+        try:
+            yield
+        finally:
+            measure(0)
 
     # Passes
 

@@ -4,6 +4,9 @@
 // unless +macro_continue is given; either way `protocol_error` stays set, and a sense that should
 // not have been gives X.
 //
+// With HELIOBIT_BYPASS defined it has the pin `bypass`: while high, the memristor at row, column and
+// side is connected to two analog measuring pads, which are no part of this model.
+//
 // +macro_image=PREFIX loads PREFIX_<NUMBER>.hex at the start: 2 * ROWS words, the result of sensing
 // row r with x = 0 at address r and with x = 1 at address 2**ROW_BITS + r ({x, row}), column 0 in bit 0.
 
@@ -23,9 +26,15 @@ module heliobit_macro #(
     input  wire [COLUMN_BITS-1:0] column,
     input  wire                   side,
     input  wire                   pulse,
+`ifdef HELIOBIT_BYPASS
+    input  wire                   bypass,
+`endif
     input  wire [            1:0] rail_column,
     input  wire [            1:0] rail_row
 );
+`ifndef HELIOBIT_BYPASS
+  wire bypass = 1'b0;
+`endif
   localparam [1:0] FORM = 2'd1, SET = 2'd2, RESET = 2'd3;  // operation; 0 is READ
   localparam [1:0] RAIL_OFF = 2'd0, RAIL_VDD = 2'd1, RAIL_VM = 2'd2, RAIL_VH = 2'd3;
 
@@ -42,7 +51,7 @@ module heliobit_macro #(
   /* verilator lint_on UNUSEDSIGNAL */
 
   // The previous cycle.
-  reg was_pulse, was_sense;
+  reg was_pulse, was_sense, was_bypass;
   reg [ROW_BITS-1:0] was_row;
   reg [COLUMN_BITS-1:0] was_column;
   reg was_side;
@@ -99,6 +108,7 @@ module heliobit_macro #(
     protocol_error = 1'b0;
     was_pulse = 1'b0;
     was_sense = 1'b0;
+    was_bypass = 1'b0;
     was_row = {ROW_BITS{1'b0}};
     was_column = {COLUMN_BITS{1'b0}};
     was_side = 1'b0;
@@ -129,13 +139,15 @@ module heliobit_macro #(
 
   always @(posedge clk) begin
     if ((^{sense, pulse}) === 1'bx) breach("sense or pulse is unknown");
+    if ((^bypass) === 1'bx) breach("bypass is unknown");
     if (sense === 1'b1) begin
       if ({{32 - ROW_BITS{1'b0}}, row} >= ROWS) breach("a row that does not exist is sensed");
       if ((^{row, x}) === 1'bx) breach("row or x is unknown during a sense");
       if (pulse !== 1'b0) breach("a sense during a pulse");
       if ({rail_column, rail_row} !== {RAIL_VDD, RAIL_VDD})
         breach("a sense while the rails are not both VDD");
-      if (pulse !== 1'b0 || {rail_column, rail_row} !== {RAIL_VDD, RAIL_VDD}) q <= {COLUMNS{1'bx}};
+      if ({pulse, bypass} !== 2'b00 || {rail_column, rail_row} !== {RAIL_VDD, RAIL_VDD})
+        q <= {COLUMNS{1'bx}};
       else q <= bits[{x, row}];
     end
     if (pulse === 1'b1) begin
@@ -151,6 +163,20 @@ module heliobit_macro #(
       if (column !== was_column || side !== was_side) breach("the column moved during a pulse");
       if (operation !== was_operation) breach("the operation changed during a pulse");
     end
+    if (bypass === 1'b1) begin
+      if (sense !== 1'b0) breach("a sense during a bypass");
+      if (pulse !== 1'b0) breach("a pulse during a bypass");
+      if ({rail_column, rail_row} !== {RAIL_VDD, RAIL_VDD})
+        breach("a bypass while the rails are not both VDD");
+      if (was_sense) breach("a bypass while a sense is in progress");
+      if ((^{row, column, side}) === 1'bx)
+        breach("row, column or side is unknown during a bypass");
+      if ({{32 - ROW_BITS{1'b0}}, row} >= ROWS || {{32 - COLUMN_BITS{1'b0}}, column} >= COLUMNS)
+        breach("a bypass of a row or column that does not exist");
+      if (was_bypass && row !== was_row) breach("the row moved during a bypass");
+      if (was_bypass && (column !== was_column || side !== was_side))
+        breach("the column moved during a bypass");
+    end
     // Off is where a reset takes the rails, whenever it comes.
     if (was_sense && {rail_column, rail_row} !== {was_rail_column, was_rail_row} &&
         {rail_column, rail_row} !== {RAIL_OFF, RAIL_OFF})
@@ -161,6 +187,7 @@ module heliobit_macro #(
       finish_pulse;
     was_pulse <= pulse;
     was_sense <= sense;
+    was_bypass <= bypass;
     was_row <= row;
     was_column <= column;
     was_side <= side;

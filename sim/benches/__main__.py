@@ -19,7 +19,15 @@ from sim.tools import ToolError
 #: Sizes every run has, besides the random ones: all ones, and nothing a power of two.
 CORNERS = (
     ChipGeometry(banks=1, macros_per_bank=1, rows=4, columns=1, max_inputs=4),
-    ChipGeometry(banks=3, macros_per_bank=2, rows=7, columns=5, max_inputs=42, max_planes=3),
+    ChipGeometry(
+        banks=3,
+        macros_per_bank=2,
+        rows=7,
+        columns=5,
+        max_inputs=42,
+        max_planes=3,
+        sense_bypass=True,
+    ),
 )
 
 #: The macro that the breach bench is written for.

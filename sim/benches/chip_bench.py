@@ -148,7 +148,8 @@ class ChipBench:
         self.macros = [getattr(dut, f"macro_{n}") for n in range(spec.geometry.macros)]
         self.off = [
             getattr(macro, pin) for macro in self.macros
-            for pin in ("sense", "pulse", "rail_column", "rail_row")
+            for pin in ("sense", "pulse", "rail_column", "rail_row",
+                        *(("bypass",) if spec.geometry.sense_bypass else ()))
         ]  # fmt: skip
         watched = [*self.off, dut.busy, dut.i_ready] if spec.simulator == "icarus" else []
         self.driver = ChipDriver(dut, self.random)

@@ -87,6 +87,8 @@ class CoreDriver:
                  "command", "macro", "row", "bits", "x", "i_slots_valid", "i_registers_valid",
                  "o_outputs_ready", "o_registers_ready", "i_slots_payload",
                  "i_registers_payload")  # fmt: skip
+        if self._geometry.sense_bypass:
+            names += ("measure", "column", "side", "disconnect")
         return [getattr(self._dut, name) for name in names]
 
     def set_timing(self, **cycles: int) -> None:
@@ -132,6 +134,23 @@ class CoreDriver:
         self.slots.clear()
         self.registers.clear()
         await RisingEdge(self._dut.clk)
+
+    async def connect(self, macro: int, row: int, column: int, side: int) -> None:
+        """Connect a memristor to the measuring pads; `disconnect` ends it."""
+        dut = self._dut
+        dut.measure.value = 1
+        dut.column.value = column
+        dut.side.value = side
+        await self.operate(Operation.READ, macro, row)
+        dut.measure.value = 0
+
+    async def disconnect(self) -> None:
+        """Disconnect it."""
+        self._dut.disconnect.value = 1
+        await RisingEdge(self._dut.clk)
+        self._dut.disconnect.value = 0
+        await RisingEdge(self._dut.clk)
+        await self.idle()
 
     async def operate(
         self, command: Operation, macro: int, row: int, bits: int = 0, x: int = 0
@@ -288,7 +307,8 @@ class CoreBench:
         self.macros = MacroDriver(dut, spec.geometry, table)
         self.driver = CoreDriver(dut, spec.geometry, self.random)
         names = ("running", "waiting", "programming", "reading", "i_slots_ready",
-                 "i_registers_ready")  # fmt: skip
+                 "i_registers_ready", *(("measuring",) if spec.geometry.sense_bypass else ())
+                 )  # fmt: skip
         watched = []
         if spec.simulator == "icarus":
             watched = [getattr(dut, name) for name in names] + self.macros.outputs

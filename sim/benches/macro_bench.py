@@ -21,7 +21,8 @@ def pins(operation: Operation = Operation.READ, /, **values: int) -> dict[str, i
     rail_column, rail_row = RAILS[operation]
     return {
         "row": 0, "x": 0, "sense": 0, "operation": int(operation), "column": 0, "side": 0,
-        "pulse": 0, "rail_column": int(rail_column), "rail_row": int(rail_row), **values,
+        "pulse": 0, "bypass": 0, "rail_column": int(rail_column), "rail_row": int(rail_row),
+        **values,
     }  # fmt: skip
 
 
@@ -41,8 +42,12 @@ class Breach(NamedTuple):
 #: Message of the breach after which there is nothing to pulse.
 NOWHERE = "a pulse on a row or column that does not exist"
 
+#: Message of the breach after which nothing is connected.
+NOTHING = "a bypass of a row or column that does not exist"
+
 _SENSE = pins(sense=1)
 _FORM = pins(Operation.FORM, pulse=1)
+_BYPASS = pins(bypass=1)
 _OFF = {"rail_column": int(Rail.OFF), "rail_row": int(Rail.OFF)}
 
 
@@ -76,6 +81,20 @@ def breaches(rows: int, columns: int) -> list[Breach]:
         Breach("rail in pulse", wrong_rails, (_FORM, {**_FORM, **_OFF})),
         Breach("rail in sense", "a rail was switched while a sense was in progress",
                (_SENSE, pins(Operation.FORM))),
+        Breach("sense in bypass", "a sense during a bypass",
+               (_BYPASS, {**_BYPASS, "sense": 1}), bad_sense=True),
+        Breach("pulse in bypass", "a pulse during a bypass", (_FORM, {**_FORM, "bypass": 1})),
+        Breach("bypass rails", "a bypass while the rails are not both VDD",
+               (_BYPASS, {**_BYPASS, **_OFF})),
+        Breach("bypass after sense", "a bypass while a sense is in progress", (_SENSE, _BYPASS)),
+        Breach("bypass row", NOTHING, (pins(), {**_BYPASS, "row": rows})),
+        Breach("bypass column", NOTHING, (pins(), {**_BYPASS, "column": columns})),
+        Breach("row moved in bypass", "the row moved during a bypass",
+               (_BYPASS, {**_BYPASS, "row": 1})),
+        Breach("column moved in bypass", "the column moved during a bypass",
+               (_BYPASS, {**_BYPASS, "column": 1})),
+        Breach("side moved in bypass", "the column moved during a bypass",
+               (_BYPASS, {**_BYPASS, "side": 1})),
     ]  # fmt: skip
 
 

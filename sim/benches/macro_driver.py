@@ -56,7 +56,8 @@ class MacroDriver:
         self.models: list[MacroModel] = []
         self._ports: list[dict[str, Any]] = []
         pins = ("row", "x", "sense", "q", "operation", "column", "side", "pulse",
-                "rail_column", "rail_row")  # fmt: skip
+                "rail_column", "rail_row",
+                *(("bypass",) if geometry.sense_bypass else ()))  # fmt: skip
         for macro in range(geometry.macros):
             self.models.append(MacroModel(
                 geometry.rows, geometry.columns, None if table is None else table[macro],
@@ -68,9 +69,9 @@ class MacroDriver:
 
     @property
     def outputs(self) -> list[Any]:
-        """The pins that must be 0 when nothing goes on: sense, pulse and rails of all macros."""
-        pins = ("sense", "pulse", "rail_column", "rail_row")
-        return [port[pin] for port in self._ports for pin in pins]
+        """The pins that must be 0 when nothing goes on: sense, pulse, bypass, rails of all."""
+        pins = ("sense", "pulse", "bypass", "rail_column", "rail_row")
+        return [port[pin] for port in self._ports for pin in pins if pin in port]
 
     @property
     def table(self) -> NDArray[np.bool_]:
@@ -85,18 +86,20 @@ class MacroDriver:
             await RisingEdge(self._clk)
             for macro, (model, port) in enumerate(zip(self.models, self._ports, strict=True)):
                 sense, pulse = number(port["sense"]), number(port["pulse"])
-                if not (sense or pulse or was_active[macro]):
+                bypass = number(port["bypass"]) if "bypass" in port else 0
+                active = sense or pulse or bypass
+                if not (active or was_active[macro]):
                     continue  # no rule is about such a cycle, and reading pins takes the time
-                was_active[macro] = sense or pulse
+                was_active[macro] = active
                 rails = {pin: number(port[pin]) for pin in ("rail_column", "rail_row")}
                 place = {
-                    "row": number(port["row"]) if sense or pulse else 0,
+                    "row": number(port["row"]) if active else 0,
                     "x": number(port["x"]) if sense else 0,
                     "operation": number(port["operation"]) if pulse else 0,
-                    "column": number(port["column"]) if pulse else 0,
-                    "side": number(port["side"]) if pulse else 0,
+                    "column": number(port["column"]) if pulse or bypass else 0,
+                    "side": number(port["side"]) if pulse or bypass else 0,
                 }
-                q = model.clock_edge(sense=sense, pulse=pulse, **rails, **place)
+                q = model.clock_edge(sense=sense, pulse=pulse, bypass=bypass, **rails, **place)
                 if sense:
                     self.senses += 1
                     port["q"].value = q

@@ -51,6 +51,7 @@ class BenchSpec:
         """Short name, for tables and folders."""
         g = self.geometry
         size = f"{g.banks}x{g.macros_per_bank}x{g.rows}x{g.columns}p{g.max_planes}"
+        size += "-bypass" if g.sense_bypass else ""
         if self.top == "macro":
             return f"macro-{self.simulator}-{g.rows}x{g.columns}"
         return f"{self.top}-{self.simulator}-{self.style}-{self.read_timing}-{size}"
@@ -81,4 +82,5 @@ def random_geometry(random: Random) -> ChipGeometry:
         columns=random.randint(1, 9),
         max_inputs=macros_per_bank * random.choice((rows, 20 * rows)),
         max_planes=random.randint(1, 3),
+        sense_bypass=random.random() < 0.5,
     )

@@ -74,6 +74,47 @@ async def test_passes(dut):
     await bench.with_host(work)
 
 
+@cocotb.test(skip=not SPEC.geometry.sense_bypass)
+async def test_measuring(dut):
+    """The host connects the memristors it names and no others, and the next pass is right."""
+    bench = ChipBench(dut, SPEC, "measuring", read_table(SECOND))
+    await bench.power_up()
+    geometry = SPEC.geometry
+    sizes = (geometry.macros, geometry.rows, geometry.columns, 2)
+    wanted = [tuple(bench.random.randrange(size) for size in sizes) for _ in range(6)]
+    seen = []
+
+    async def watch():
+        was = [0] * len(bench.macros)
+        while True:
+            await RisingEdge(dut.clk)
+            for index, macro in enumerate(bench.macros):
+                now = number(macro.bypass)
+                if now and not was[index]:
+                    place = (macro.row, macro.column, macro.side)
+                    seen.append((index, *map(number, place)))
+                was[index] = now
+
+    def work(host):
+        for place in wanted:
+            bench.set_gaps()
+            with host.measuring(*place):
+                assert host.status()["programming"] == 2
+                try:
+                    host.read_row(0, 0)
+                except RefusedError as error:
+                    assert error.status is Status.BUSY
+                else:
+                    raise AssertionError("a row was read while a memristor was connected")
+            assert host.status()["programming"] == 0
+        bench.checker.run(host, random_job(bench.random, geometry, start=Start.THRESHOLDS))
+
+    watcher = cocotb.start_soon(watch())
+    await bench.with_host(work)
+    watcher.cancel()
+    assert seen == wanted, f"connected were {seen}, not {wanted}"
+
+
 @cocotb.test()
 async def test_registers_by_packet(dut):
     """PRELOAD and READ_REGISTERS move the registers that passes start from."""

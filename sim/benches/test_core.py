@@ -99,6 +99,44 @@ async def test_program(dut):
         await bench.run(random_job(bench.random, geometry, start=Start.THRESHOLDS))
 
 
+@cocotb.test(skip=not SPEC.geometry.sense_bypass)
+async def test_measure(dut):
+    """Memristors are connected one at a time; a run in between waits; a reset disconnects at once.
+
+    The models see that nothing else moves.
+    """
+    bench = await _programmed(dut, "measure")
+    geometry, random = SPEC.geometry, bench.random
+    places = [
+        (macro, row, column, side) for macro in range(geometry.macros)
+        for row in range(geometry.rows) for column in range(geometry.columns) for side in (0, 1)
+    ]  # fmt: skip
+    for place in random.sample(places, min(len(places), 6)):
+        await bench.driver.connect(*place)
+        assert number(dut.measuring)
+        await bench.driver.start(_plain(bench, 1))
+        for _ in range(random.randrange(20)):
+            await RisingEdge(dut.clk)
+            for macro, model in enumerate(bench.macros.models):
+                assert model.connected == (place[1:] if macro == place[0] else None)
+        assert not bench.macros.senses
+        await bench.driver.stop()
+        await bench.driver.disconnect()
+        assert not number(dut.measuring)
+        bench.monitor.take()
+        await bench.run(_plain(bench, 1))
+        bench.macros.senses = 0
+    await bench.driver.connect(*places[-1])
+    await Timer(1, "ns")
+    dut.rst.value = 1
+    await Timer(1, "ns")
+    for pin in bench.macros.outputs:
+        assert number(pin) == 0, f"{pin._path} is on in reset"
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+    await bench.run(_plain(bench, 1))
+
+
 @cocotb.test()
 async def test_preload_and_readout_alone(dut):
     """Registers are written in a run without rows, and read in another; neither makes outputs."""

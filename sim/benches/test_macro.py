@@ -42,13 +42,18 @@ async def _breach(driver, breach):
 
 @cocotb.test()
 async def test_legal_traffic(dut):
-    """Pulses and senses within the protocol: q is the Python model's, undecided bits are X."""
+    """Within the protocol, q is the Python model's, and undecided bits are X."""
     driver, monitor, checker = await _start(dut)
     random = SPEC.random("traffic")
     rows, columns = SPEC.geometry.rows, SPEC.geometry.columns
     for _ in range(60 if SPEC.quick else 600):
         if random.random() < 0.4:
             sequence = [pins(sense=1, row=random.randrange(rows), x=random.getrandbits(1)), pins()]
+        elif random.random() < 0.2:
+            place = {"row": random.randrange(rows), "column": random.randrange(columns),
+                     "side": random.getrandbits(1)}  # fmt: skip
+            connected = pins(bypass=1, **place)
+            sequence = [pins(**place), *[connected] * random.randint(1, 3), pins()]
         else:
             operation = random.choice((Operation.FORM, Operation.SET, Operation.RESET))
             place = {"row": random.randrange(rows), "column": random.randrange(columns),
@@ -104,8 +109,10 @@ async def test_pulse_nowhere(dut):
 async def test_unknown_pins(dut):
     """Pins that are X where they matter are a breach (four states only)."""
     driver, monitor, _ = await _start(dut)
+    bypass = pins(bypass=1)
     for name, around in (("sense", pins()), ("pulse", pins()), ("row", pins(sense=1)),
-                         ("x", pins(sense=1))):  # fmt: skip
+                         ("x", pins(sense=1)), ("bypass", pins()), ("row", bypass),
+                         ("column", bypass), ("side", bypass)):  # fmt: skip
         dut.protocol_error.value = 0
         await driver.cycle(pins())
         assert not monitor.error

@@ -206,6 +206,17 @@ OFF = {"rail_column": Rail.OFF, "rail_row": Rail.OFF}
             "a rail was switched while a sense was in progress",
             [{"sense": 1}, {"sense": 0, "rail_row": Rail.VH}],
         ),
+        ("a sense during a bypass", [{"bypass": 1}, {"sense": 1}]),
+        ("a pulse during a bypass", [{**FORM_PINS}, {"pulse": 1, "bypass": 1}]),
+        ("a bypass while the rails are not both VDD", [{"bypass": 1}, {"rail_row": Rail.VM}]),
+        ("a bypass while the rails are not both VDD", [{"bypass": 1}, {"rail_column": Rail.OFF}]),
+        ("a bypass while the rails are not both VDD", [{**OFF}, {"bypass": 1}]),
+        ("a bypass while a sense is in progress", [{"sense": 1}, {"sense": 0, "bypass": 1}]),
+        ("a bypass of a row or column that does not exist", [{"row": 3}, {"bypass": 1}]),
+        ("a bypass of a row or column that does not exist", [{"column": 2}, {"bypass": 1}]),
+        ("the row moved during a bypass", [{"bypass": 1}, {"row": 1}]),
+        ("the column moved during a bypass", [{"bypass": 1}, {"column": 1}]),
+        ("the column moved during a bypass", [{"bypass": 1}, {"side": 1}]),
     ],
 )
 def test_breaches_of_the_protocol(message, cycles):
@@ -244,6 +255,41 @@ def test_well_behaved_cycles_are_no_breach():
     drive(**SET_PINS)
     drive(pulse=1, column=1)
     drive(pulse=0)
+
+
+def test_a_bypass_connects_one_memristor_and_changes_none():
+    rng = np.random.default_rng(2)
+    macro = MacroModel(3, 2, read_table(rng.random((3, 2)) < 0.5))
+    drive = Driver(macro)
+    table, low = macro.table.copy(), macro.low.copy()
+    for row, column, side in np.ndindex(3, 2, 2):
+        q = drive.sense(row, 1)
+        drive(row=row, column=column, side=side)
+        assert macro.connected is None
+        for _ in range(3):
+            assert drive(bypass=1) == q
+            assert macro.connected == (row, column, side)
+        drive(bypass=0)
+        assert macro.connected is None
+    assert (macro.table == table).all() and (macro.low == low).all()
+
+
+def test_a_bypass_may_end_together_with_what_it_needs():
+    """Row, column, rails and senses are free in the cycle in which it is off."""
+    for pins in ({"row": 1}, {"column": 1, "side": 1}, {"sense": 1}, OFF):
+        macro = MacroModel(3, 2)
+        drive = Driver(macro)
+        drive(bypass=1)
+        drive(bypass=0, **pins)
+        assert macro.connected is None
+
+
+def test_macros_without_the_pin_are_never_bypassed():
+    macro = MacroModel(3, 2)
+    pins = {**IDLE}
+    macro.clock_edge(**pins)
+    macro.clock_edge(**{**pins, "row": 2})
+    assert macro.connected is None
 
 
 def test_a_reset_may_take_the_rails_off_in_the_middle_of_a_sense():

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from behavioral_models import protocol
-from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TINY, ChipGeometry
+from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TEST_DIE, TINY, ChipGeometry
 from behavioral_models.protocol import Field, FrameError, Opcode, Status
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
@@ -184,7 +184,7 @@ def test_bytes_of_row_slots(bits, slots):
     assert protocol.input_bytes(bits, slots) == used
 
 
-@pytest.mark.parametrize("geometry", [SMALLEST, TINY, JEBALI_2024, HELIOBIT, BANKS_255])
+@pytest.mark.parametrize("geometry", [SMALLEST, TINY, JEBALI_2024, HELIOBIT, TEST_DIE, BANKS_255])
 def test_packets_of_a_geometry(geometry):
     packets = protocol.packet_formats(geometry)
     assert set(packets) == set(Opcode)
@@ -200,10 +200,18 @@ def test_packets_of_a_geometry(geometry):
     assert protocol.unpack_fields(protocol.IDENTIFY_FIELDS, packed) == identity
 
 
+@pytest.mark.parametrize("geometry", [TINY, TEST_DIE])
+def test_only_a_chip_with_a_bypass_knows_how_to_measure(geometry):
+    unknown = set() if geometry.sense_bypass else {Opcode.MEASURE}
+    known = protocol.known_packets(geometry)
+    assert set(Opcode) - set(known) == unknown
+    assert all(known[o] == p for o, p in protocol.packet_formats(geometry).items() if o in known)
+
+
 def test_codes_are_fixed():
     """Other programs rely on them: a change is a new protocol version."""
     assert protocol.VERSION == 1
-    assert [int(o) for o in Opcode] == list(range(1, 12))
+    assert [int(o) for o in Opcode] == list(range(1, 13))
     assert [int(s) for s in Status] == list(range(9))
     assert set(protocol.STATUS_TEXT) == set(Status)
     assert not any(o & protocol.ANSWER for o in Opcode)

@@ -18,6 +18,9 @@ from tests.hdl.simulation import simulate
 from tests.passes import random_arguments, random_pass
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
+TEST_CHIP = ChipGeometry(
+    banks=2, macros_per_bank=1, rows=3, columns=5, max_inputs=4, sense_bypass=True
+)
 ODD = ChipGeometry(banks=3, macros_per_bank=3, rows=5, columns=2, max_inputs=100, max_planes=3)
 
 MODES = {
@@ -195,6 +198,29 @@ class CoreDriver:
             sums = [[v for bank in banks for v in by_bank[bank][n]] for n in range(len(inputs))]
         return outputs, sums, self.cycles
 
+    async def measure(self, ctx, macro, row, column, side):
+        """Connect a memristor; returns when it is."""
+        core = self.core
+        place = {"macro": macro, "row": row, "column": column, "side": side}
+        for name, value in {**place, "command": Operation.READ, "measure": 1, "operate": 1}.items():
+            ctx.set(getattr(core, name), value)
+        await ctx.tick()
+        for name in ("operate", "measure"):
+            ctx.set(getattr(core, name), 0)
+        while ctx.get(core.reading):
+            assert not ctx.get(core.measuring)
+            await ctx.tick()
+        assert ctx.get(core.measuring) and not ctx.get(core.programming)
+
+    async def disconnect(self, ctx):
+        """Disconnect it."""
+        ctx.set(self.core.disconnect, 1)
+        await ctx.tick()
+        ctx.set(self.core.disconnect, 0)
+        assert not ctx.get(self.core.measuring)
+        while ctx.get(self.core.reading):
+            await ctx.tick()
+
     async def operate(self, ctx, command, macro, row, bits=0, x=0):
         """One programmer command; returns the row bits."""
         core = self.core
@@ -349,5 +375,61 @@ def test_a_run_waits_for_the_rails():
         made = await driver.run(ctx, config, inputs, True)
         assert not ctx.get(core.programming)
         compare(golden, config, inputs, True, None, made)
+
+    driver.simulate(script)
+
+
+@pytest.mark.parametrize("read_timing", [1, 2, 3])
+def test_memristors_are_measured_between_passes(read_timing):
+    """Each is connected alone; a run meanwhile waits, and gives what it must afterwards."""
+    rng = np.random.default_rng(5)
+    golden = GoldenChip(TEST_CHIP, read_timing)
+    golden.load(rng.random(TEST_CHIP.image_shape) < 0.5)
+    driver = CoreDriver(TEST_CHIP, read_timing, golden.table)
+    config = PassConfig(weight_rows=2, threshold_rows=1)
+    places = rng.permutation(list(np.ndindex(*TEST_CHIP.image_shape, 2)))
+
+    async def script(ctx):
+        core = driver.core
+        for macro, *place in places[:12].tolist():
+            await driver.measure(ctx, macro, *place)
+            connected = [tuple(place) if n == macro else None for n in range(2)]
+            ctx.set(core.inferences, 1)
+            ctx.set(core.rows, 1)
+            ctx.set(core.i_slots.valid, 1)
+            ctx.set(core.run, 1)
+            await ctx.tick()
+            ctx.set(core.run, 0)
+            for _ in range(10):
+                await ctx.tick()
+                assert ctx.get(core.measuring) and ctx.get(core.waiting)
+                assert [model.connected for model in driver.macros] == connected
+            ctx.set(core.i_slots.valid, 0)
+            ctx.set(core.stop, 1)
+            await ctx.tick()
+            ctx.set(core.stop, 0)
+            await driver.disconnect(ctx)
+            inputs, _ = random_arguments(rng, TEST_CHIP, config)
+            made = await driver.run(ctx, config, inputs, True)
+            compare(golden, config, inputs, True, None, made)
+            assert [model.connected for model in driver.macros] == [None, None]
+
+    driver.simulate(script)
+
+
+def test_a_memristor_is_measured_formed_and_programmed():
+    """Measuring and programming take turns, and neither disturbs the other."""
+    driver = CoreDriver(TEST_CHIP, 1)
+
+    async def script(ctx):
+        await driver.measure(ctx, 1, 2, 4, 1)
+        await driver.disconnect(ctx)
+        await driver.operate(ctx, Operation.FORM, 1, 2)
+        await driver.operate(ctx, Operation.SET, 1, 2, 0b10110)
+        await driver.measure(ctx, 1, 2, 0, 0)
+        assert driver.macros[1].low[2].tolist() == [
+            [not bit, bit] for bit in (False, True, True, False, True)]
+        await driver.disconnect(ctx)
+        assert await driver.operate(ctx, Operation.READ, 1, 2, x=1) == 0b10110
 
     driver.simulate(script)

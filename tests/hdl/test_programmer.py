@@ -1,8 +1,10 @@
 """The programmer with power switch and macro models: images, exact pulses, total times."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,6 +19,8 @@ from tests.hdl.simulation import simulate
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
 ODD = ChipGeometry(banks=1, macros_per_bank=3, rows=3, columns=5, max_inputs=9)
+BYPASS = replace(ODD, sense_bypass=True)
+BYPASS_SMALLEST = replace(SMALLEST, sense_bypass=True)
 
 TIMING = {"form_pulse": 10, "set_pulse": 6, "reset_pulse": 5, "dead_time": 3, "pulse_setup": 2}
 SHORTEST = dict.fromkeys(TIMING, 1)
@@ -31,7 +35,9 @@ class Bench(wiring.Component):
         self.power_switch = PowerSwitch()
         super().__init__(
             {
-                f"macro_{n}": Out(MacroPort(geometry.rows, geometry.columns))
+                f"macro_{n}": Out(
+                    MacroPort(geometry.rows, geometry.columns, bypass=geometry.sense_bypass)
+                )
                 for n in range(geometry.macros)
             }
             | {"unused": In(1)}
@@ -57,6 +63,8 @@ class Bench(wiring.Component):
                 port.rail_column.eq(switch.rail_column),
                 port.rail_row.eq(switch.rail_row),
             ]
+            if self.geometry.sense_bypass:
+                m.d.comb += port.bypass.eq(programmer.bypass & chosen)
             q |= port.q & chosen.replicate(self.geometry.columns)
         m.d.comb += [
             programmer.q.eq(q),
@@ -152,8 +160,8 @@ def run(geometry, script, timing, tables=None):
 
 @pytest.mark.parametrize(
     "geometry, timing",
-    [(SMALLEST, TIMING), (ODD, TIMING), (SMALLEST, SHORTEST), (TINY, SHORTEST)],
-    ids=["smallest", "odd", "smallest_shortest", "tiny_shortest"],
+    [(SMALLEST, TIMING), (ODD, TIMING), (SMALLEST, SHORTEST), (TINY, SHORTEST), (BYPASS, SHORTEST)],
+    ids=["smallest", "odd", "smallest_shortest", "tiny_shortest", "bypass_shortest"],
 )
 def test_forming_programming_and_reading(geometry, timing):
     rng = np.random.default_rng(geometry.columns)
@@ -255,5 +263,95 @@ def test_a_start_while_busy_is_ignored():
             assert ctx.get(programmer.selected) == 0b10
             assert ctx.get(programmer.row) == 3
             assert ctx.get(programmer.operation) == Operation.FORM
+
+    simulate(bench, testbench)
+
+
+@pytest.mark.parametrize("geometry", [BYPASS_SMALLEST, BYPASS], ids=["smallest", "odd"])
+def test_measuring_connects_each_memristor_alone(geometry):
+    """From two cycles after the rails are ready until it is disconnected; the place stands still.
+
+    The models see that nothing moves, senses or pulses meanwhile.
+    """
+    bench = Bench(geometry)
+    models = [MacroModel(geometry.rows, geometry.columns, name=f"macro {n}")
+              for n in range(geometry.macros)]
+    rng = np.random.default_rng(4)
+    place_names = ("row", "column", "side")
+
+    async def testbench(ctx):
+        programmer = bench.programmer
+        for name in TIMING:
+            ctx.set(programmer.timing[name], 1)
+        await ctx.tick().repeat(8)
+        for macro, *place in np.ndindex(*geometry.image_shape, 2):
+            for name, value in zip(("target", "target_column", "target_side"), place, strict=True):
+                ctx.set(getattr(programmer, name), value)
+            ctx.set(programmer.macro, macro)
+            ctx.set(programmer.command, Operation.READ)
+            ctx.set(programmer.measure, 1)
+            ctx.set(programmer.start, 1)
+            await ctx.tick()
+            ctx.set(programmer.start, 0)
+            ctx.set(programmer.target, int(rng.integers(geometry.rows)))  # taken at the start
+            cycles = int(rng.integers(1, 6))
+            pads = []
+            for cycle in range(2 + cycles + 1):
+                assert ctx.get(programmer.busy) and not ctx.get(programmer.pulsing)
+                assert [ctx.get(getattr(programmer, name)) for name in place_names] == place
+                pads.append(ctx.get(programmer.bypass))
+                ctx.set(programmer.disconnect, cycle == 1 + cycles)
+                await ctx.tick()
+                expected = [None] * geometry.macros
+                if pads[-1]:
+                    expected[macro] = tuple(place)
+                assert [model.connected for model in models] == expected
+            assert pads == [0, 0, *[1] * cycles, 0]
+            assert not ctx.get(programmer.busy) and not ctx.get(programmer.selected)
+
+    simulate(
+        bench,
+        testbench,
+        processes=[macro_process(m, getattr(bench, f"macro_{n}")) for n, m in enumerate(models)],
+    )
+
+
+def test_measuring_waits_for_the_rails_and_a_reset_ends_it():
+    bench = Bench(BYPASS)
+
+    async def testbench(ctx):
+        programmer = bench.programmer
+        for name in TIMING:
+            ctx.set(programmer.timing[name], 4)
+        ctx.set(programmer.measure, 1)
+        ctx.set(programmer.target, 2)
+        ctx.set(programmer.start, 1)
+        await ctx.tick()
+        ctx.set(programmer.start, 0)
+        while not ctx.get(bench.power_switch.ready):
+            await ctx.tick()
+            assert not ctx.get(programmer.bypass)
+        await ctx.tick().repeat(2)
+        assert ctx.get(programmer.bypass) and ctx.get(bench.macro_0.bypass)
+        ctx.set(programmer.start, 1)  # ignored while busy
+        ctx.set(programmer.target, 1)
+        await ctx.tick().repeat(3)
+        assert ctx.get(programmer.bypass) and ctx.get(programmer.row) == 2
+        ctx.set(reset, 1)
+        await ctx.tick()
+        assert not ctx.get(programmer.bypass) and not ctx.get(programmer.busy)
+
+    reset = Signal()
+    simulate(ResetInserter(reset)(bench), testbench)
+
+
+def test_without_a_bypass_there_is_nothing_to_measure_with():
+    bench = Bench(ODD)
+    names = {"measure", "target_column", "target_side", "disconnect", "bypass"}
+    assert not names & set(bench.programmer.signature.members)
+    assert "bypass" not in MacroPort(2, 2).members
+
+    async def testbench(ctx):
+        await ctx.tick()
 
     simulate(bench, testbench)

@@ -161,7 +161,7 @@ def test_description_and_constraints_are_of_the_verilog(generated, variant):
     assert described["derived"]["memristors"] == GEOMETRIES[geometry].memristors
     assert described["protocol"]["version"] == protocol.VERSION
     assert {p["name"]: p["opcode"] for p in described["protocol"]["packets"]} == {
-        o.name: int(o) for o in protocol.Opcode
+        o.name: int(o) for o in protocol.known_packets(GEOMETRIES[geometry])
     }
     assert described["protocol"]["default_timing"] == protocol.default_timing(66e6)
 
@@ -190,6 +190,29 @@ def test_files_are_listed_once_and_hold_their_module(generated, variant):
         modules = re.findall(r"^module (\w+)", (folder / name).read_text(), re.M)
         assert modules == [Path(name).stem]
     assert (folder / "synthesis" / "heliobit_macro.v").exists() == (top == "chip")
+
+
+@EACH
+def test_only_macros_with_a_bypass_have_its_pin(generated, variant):
+    """In the core's ports or the chip's instances and their black box, and nothing for it."""
+    folder, top = generated(variant), variant[3]
+    geometry = GEOMETRIES[variant[0]]
+    text = "".join(path.read_text() for path in folder.glob("*.v"))
+    assert ("bypass" in text) == ("measur" in text) == geometry.sense_bypass
+    if top == "core":
+        pins = set(module_ports((folder / "heliobit_core.v").read_text()))
+        assert ("macro_0_bypass" in pins) == geometry.sense_bypass
+        return
+    box = (folder / "synthesis" / "heliobit_macro.v").read_text()
+    assert "`" not in box
+    instances = re.findall(r"heliobit_macro #\(.*?\) \w+ \((.*?)\);", text, re.S)
+    assert len(instances) == geometry.macros
+    for instance in instances:
+        assert set(re.findall(r"\.(\w+)\(", instance)) == set(black_box_pins(box))
+
+
+def black_box_pins(text):
+    return re.findall(r"^    (?:input|output) *wire *(?:\[.*\])? *(\w+),?$", text, re.M)
 
 
 @EACH

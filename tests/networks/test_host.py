@@ -2,6 +2,7 @@
 
 import random
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sim.verilated import PipeTransport, VerilatedChip, build_chip, write_macro_
 from tests.needs import need
 
 PARAMETERS = ChipParameters(TINY)
+MEASURED = replace(TINY, sense_bypass=True)
 FORMATS = protocol.packet_formats(TINY)
 IMAGE = np.random.default_rng(0).random(TINY.image_shape) < 0.5
 CONFIG = PassConfig(weight_rows=3, threshold_rows=2)
@@ -28,10 +30,10 @@ SHORT = {"form_pulse": 3, "set_pulse": 2, "reset_pulse": 2, "dead_time": 1, "pul
 class Wire:
     """A chip on a byte stream: raw bytes in, answers out, and the driver on the same stream."""
 
-    def __init__(self, transport):
+    def __init__(self, transport, geometry=TINY):
         self.transport = transport
         self._received = b""
-        self.driver = HostExecutor(transport, TINY, timeout_s=20)
+        self.driver = HostExecutor(transport, geometry, timeout_s=20)
         self.golden = GoldenChip(TINY)
         self.golden.load(IMAGE)
 
@@ -74,16 +76,24 @@ def program():
     return build_chip(PARAMETERS)
 
 
+@pytest.fixture(scope="module")
+def measured_program():
+    """The simulator of the same chip with a sense bypass."""
+    need("verilator")
+    need("yosys")
+    return build_chip(ChipParameters(MEASURED))
+
+
 @pytest.fixture
 def power_up(tmp_path, program):
     """Function that powers a chip up with IMAGE in it, or with virgin memristors."""
     wires = []
 
-    def up(programmed=True):
+    def up(programmed=True, program=program, geometry=TINY):
         command = [program]
         if programmed:
             command.append(f"+macro_image={write_macro_images(TINY, read_table(IMAGE), tmp_path)}")
-        wires.append(Wire(PipeTransport(command)))
+        wires.append(Wire(PipeTransport(command), geometry))
         return wires[-1]
 
     yield up
@@ -94,6 +104,11 @@ def power_up(tmp_path, program):
 @pytest.fixture
 def wire(power_up):
     return power_up()
+
+
+@pytest.fixture
+def measured(power_up, measured_program):
+    return power_up(program=measured_program, geometry=MEASURED)
 
 
 def packed(opcode, **arguments):
@@ -404,6 +419,159 @@ def test_what_must_wait_while_programming(wire):
     assert wire.answer() == refusal(Opcode.WAIT, Status.OK)
     assert wire.answer() == bytes([Opcode.STATUS | 0x80, 0x5A, 0, 1, Status.OK])
     wire.check_unharmed()
+
+
+# Measuring
+
+
+def measure(connect=1, macro=2, row=4, column=1, side=1):
+    place = {"macro": macro, "row": row, "column": column, "side": side}
+    return request(Opcode.MEASURE, packed(Opcode.MEASURE, connect=connect, **place))
+
+
+def test_what_must_wait_while_a_memristor_is_connected(measured):
+    assert measured.ask(configure()) == refusal(Opcode.CONFIGURE, Status.OK)
+    assert measured.ask(measure()) == refusal(Opcode.MEASURE, Status.OK)
+    for contents in (
+        run_request(1, b"\x2a"),
+        request(Opcode.READ_REGISTERS),
+        request(Opcode.PRELOAD, bytes(6)),
+        PROGRAM,
+        request(Opcode.FORM, packed(Opcode.FORM, macro=0, row=0)),
+        request(Opcode.READ_ROW, packed(Opcode.READ_ROW, macro=0, row=0, x=1)),
+        request(Opcode.SET_TIMING, packed(Opcode.SET_TIMING, **SHORT)),
+        measure(),
+        measure(column=0),
+        measure(macro=9),
+    ):
+        assert measured.ask(contents) == refusal(contents[0], Status.BUSY)
+    assert measured.ask(request(Opcode.STATUS))[2:] == bytes([2, 1, Status.OK])
+    assert measured.ask(request(Opcode.IDENTIFY))[-1] == Status.OK
+    assert measured.ask(configure())[-1] == Status.OK
+    assert measured.ask(request(Opcode.WAIT)) == refusal(Opcode.WAIT, Status.OK)
+    assert measured.ask(measure(connect=2)) == refusal(Opcode.MEASURE, Status.BAD_ARGUMENT)
+    assert measured.ask(request(Opcode.STATUS))[2:] == bytes([2, 1, Status.OK])
+    assert measured.ask(measure(0)) == refusal(Opcode.MEASURE, Status.OK)
+    assert measured.ask(request(Opcode.STATUS))[2:] == bytes([0, 1, Status.OK])
+    measured.check_unharmed()
+
+
+def test_every_memristor_is_connected(measured):
+    for macro, row, column, side in np.ndindex(*TINY.image_shape, 2):
+        contents = measure(1, macro, row, column, side)
+        assert measured.ask(contents) == refusal(Opcode.MEASURE, Status.OK)
+        assert measured.ask(measure(0)) == refusal(Opcode.MEASURE, Status.OK)
+    measured.check_unharmed()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"macro": 4},
+        {"macro": 256},
+        {"row": 6},
+        {"row": 256},
+        {"column": 3},
+        {"column": 256},
+        {"side": 2},
+        {"side": 255},
+        {"connect": 2},
+        {"connect": 255},
+    ],
+)
+def test_memristors_that_do_not_exist_are_not_connected(measured, place):
+    assert measured.ask(measure(**place)) == refusal(Opcode.MEASURE, Status.BAD_ARGUMENT)
+    assert measured.driver.status() == {"programming": 0, "configured": 0}
+    measured.check_unharmed()
+
+
+def test_disconnecting_needs_no_place_and_nothing_connected(measured):
+    for _ in range(2):
+        disconnect = measure(0, macro=0xFFFF, row=0xFFFF, column=0xFFFF, side=0xFF)
+        assert measured.ask(disconnect) == refusal(Opcode.MEASURE, Status.OK)
+        assert measured.ask(measure()) == refusal(Opcode.MEASURE, Status.OK)
+        assert measured.ask(disconnect) == refusal(Opcode.MEASURE, Status.OK)
+    measured.check_unharmed()
+
+
+@pytest.mark.parametrize("connect", [0, 1])
+def test_no_memristor_is_connected_while_another_is_programmed(measured, connect):
+    row = packed(
+        Opcode.PROGRAM_ROW, macro=2, row=4, data=int(np.packbits(IMAGE[2, 4], bitorder="little")[0])
+    )
+    requests = [
+        request(Opcode.PROGRAM_ROW, row),
+        measure(connect),
+        request(Opcode.WAIT),
+        measure(1),
+        measure(0),
+    ]
+    measured.transport.write(b"".join(map(protocol.frame, requests)))
+    assert measured.answer() == refusal(Opcode.PROGRAM_ROW, Status.OK)
+    assert measured.answer() == refusal(Opcode.MEASURE, Status.BUSY)
+    assert measured.answer() == refusal(Opcode.WAIT, Status.OK)
+    assert measured.answer() == refusal(Opcode.MEASURE, Status.OK)
+    assert measured.answer() == refusal(Opcode.MEASURE, Status.OK)
+    measured.check_unharmed()
+
+
+def test_a_damaged_measure_connects_nothing(measured):
+    good = with_crc(measure())
+    for place in range(1, len(good)):
+        bad = bytearray(good)
+        bad[place] ^= 0x55
+        answer = measured.ask_raw(escaped(bytes(bad)))
+        assert answer == refusal(Opcode.MEASURE, Status.BAD_CHECKSUM, bad[1])
+        assert measured.driver.status()["programming"] == 0
+    for length in range(1, len(good)):
+        assert measured.ask_raw(escaped(good[:length]))[-1] == Status.TRUNCATED
+    assert measured.ask(measure() + b"\x00") == refusal(Opcode.MEASURE, Status.OVERSIZED)
+    assert measured.driver.status()["programming"] == 0
+    measured.check_unharmed()
+
+
+def test_a_driver_connects_and_always_disconnects(measured):
+    driver = measured.driver
+    with driver.measuring(3, 5, 2, 0):
+        assert driver.status() == {"programming": 2, "configured": 0}
+        with pytest.raises(RefusedError, match=r"READ_ROW: .*measuring pads.* \(BUSY\)"):
+            driver.read_row(0, 0)
+        with pytest.raises(RefusedError, match=r"MEASURE: .* \(BUSY\)"):
+            with driver.measuring(0, 0, 0, 0):
+                raise AssertionError("two at a time")
+        assert driver.status()["programming"] == 2  # the first is still connected
+    assert driver.status()["programming"] == 0
+    with pytest.raises(KeyError, match="instrument"):
+        with driver.measuring(0, 0, 0, 1):
+            raise KeyError("instrument")
+    assert driver.status()["programming"] == 0
+    with pytest.raises(RefusedError) as info:
+        with driver.measuring(0, 0, 3, 0):
+            raise AssertionError("there is no such column")
+    assert info.value.status is Status.BAD_ARGUMENT
+    measured.check_unharmed()
+
+
+def test_a_chip_without_a_bypass_cannot_measure(wire):
+    for connect in (0, 1):
+        assert wire.ask(measure(connect)) == refusal(Opcode.MEASURE, Status.UNKNOWN_OPCODE)
+    with pytest.raises(RefusedError, match=r"refused MEASURE: .* \(UNKNOWN_OPCODE\)") as info:
+        with wire.driver.measuring(0, 0, 0, 0):
+            raise AssertionError("it has no pads")
+    assert info.value.status is Status.UNKNOWN_OPCODE
+    wire.check_unharmed()
+
+
+def test_a_chip_that_may_have_connected_is_told_to_disconnect():
+    """The answer was lost: whether anything is connected is not known."""
+    chip = Scripted()
+    listening = Listening(chip)
+    driver = HostExecutor(listening, TINY, timeout_s=0.05)
+    with pytest.raises(HostError, match=r"The chip did not answer"):
+        with driver.measuring(1, 2, 0, 1):
+            raise AssertionError("not connected")
+    assert [(data[1], data[-4]) for data in listening.written[-2:]] == [
+        (Opcode.MEASURE, 1), (Opcode.MEASURE, 0)]
 
 
 @pytest.mark.parametrize("tag", [0, 1, 0xC0, 0xDB, 255])
