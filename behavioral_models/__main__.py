@@ -151,7 +151,8 @@ def main(arguments: list[str] | None = None) -> int:
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(
             name, formatter_class=FORMATTER, help=what,
-            description=what[0].upper() + what[1:] + ".", epilog=f"example: python -m behavioral_models {example}",
+            description=what[0].upper() + what[1:] + ".",
+            epilog=f"example: python -m behavioral_models {example}",
         )  # fmt: skip
         added.set_defaults(run=run)
         return added

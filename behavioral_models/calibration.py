@@ -48,8 +48,8 @@ class Target:
 
 
 #: Jebali 2024, Fig. 3, as bit-error rates. With rate p, a neuron of 116 inputs has 58 p misread
-#: bits in each direction; it errs at preactivation 0 or 1 with one of them in the right direction, at 2
-#: with two, and so on.
+#: bits in each direction; it errs at preactivation 0 or 1 with one of them in the right direction,
+#: at 2 with two, and so on.
 TARGETS = (
     Target(1.2, 66e6, 8e-6, 1.0, "errors seen at preactivations of -1, 0 and 1 only: 5e-4 at 0, "
            "1e-7 at 2"),

@@ -1,8 +1,8 @@
 """Counter-based random draws: what a cell gets depends on its own numbers alone.
 
 Every draw is keyed by seed, chip, what it is for, cell and index (numpy's Philox), so that the
-order of drawing, the number of workers and the number of other cells do not matter. One Philox block
-holds four 64-bit words; each cell has a block of its own.
+order of drawing, the number of workers and the number of other cells do not matter. One Philox
+block holds four 64-bit words; each cell has a block of its own.
 """
 
 from __future__ import annotations

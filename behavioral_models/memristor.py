@@ -2,8 +2,8 @@
 
 A state is a distribution of resistance. Device-to-device and cycle-to-cycle variation are kept
 apart: a device's score (fixed for its life) and a programming's score (new each time), both
-standard normal, add with weights sqrt(share) and sqrt(1 - share) to the score that the distribution turns
-into ohms.
+standard normal, add with weights sqrt(share) and sqrt(1 - share) to the score that the distribution
+turns into ohms.
 
 What a number depends on is written in the parameter file of its condition:
 
