@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
-from behavioral_models.geometry import ChipGeometry
+from behavioral_models.geometry import JEBALI_2024, ChipGeometry
 from hdl.parameters import STYLES
 from sim.benches.runner import BenchResult, run_bench, run_macro_bench
 from sim.benches.spec import BenchSpec, random_geometry
@@ -54,6 +54,11 @@ def specs(options: argparse.Namespace) -> Iterator[BenchSpec]:
                             top, simulator, geometry, timing, style, options.seed,
                             options.quick, image=bool(number % 3),
                         )  # fmt: skip
+        if "devices" in options.top and simulator == "verilator":
+            yield BenchSpec(
+                "core", simulator, JEBALI_2024, 1, "enabled", options.seed, options.quick,
+                devices=True,
+            )  # fmt: skip
         if "macro" in options.top:
             yield BenchSpec("macro", simulator, MACRO, seed=options.seed, quick=options.quick)
 
@@ -73,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m sim.benches --top core --style borrow_gated --timing 1 --seed 7",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    tops, simulators = ("core", "chip", "macro"), ("verilator", "icarus")
+    tops, simulators = ("core", "chip", "macro", "devices"), ("verilator", "icarus")
     parser.add_argument("--top", nargs="+", choices=tops, default=list(tops), help="what to test")
     parser.add_argument("--style", nargs="+", choices=STYLES, default=list(STYLES),
                         help="neuron-register styles")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from behavioral_models.chip import GoldenChip
 from behavioral_models.constants import Operation
 from behavioral_models.geometry import ChipGeometry
+from behavioral_models.macro import MacroModel
 from behavioral_models.passes import Configuration, PassConfig, Start, bits_of_planes
 from behavioral_models.protocol import TIMING_FIELDS
 from hdl import interfaces
@@ -297,14 +298,21 @@ class CoreBench:
         What it draws random numbers for.
     table : bool array (macro, row, column, x), optional
         Macros start programmed with this.
+    models : list of MacroModel, optional
+        The macros themselves, instead.
     """
 
     def __init__(
-        self, dut: Any, spec: BenchSpec, purpose: str, table: NDArray[np.bool_] | None = None
+        self,
+        dut: Any,
+        spec: BenchSpec,
+        purpose: str,
+        table: NDArray[np.bool_] | None = None,
+        models: Sequence[MacroModel] | None = None,
     ) -> None:
         self.random = spec.random(purpose)
         self.dut, self.spec = dut, spec
-        self.macros = MacroDriver(dut, spec.geometry, table)
+        self.macros = MacroDriver(dut, spec.geometry, table, models)
         self.driver = CoreDriver(dut, spec.geometry, self.random)
         names = ("running", "waiting", "programming", "reading", "i_slots_ready",
                  "i_registers_ready", *(("measuring",) if spec.geometry.sense_bypass else ())

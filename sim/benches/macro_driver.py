@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,8 @@ class MacroDriver:
     geometry : ChipGeometry
     table : bool array (macro, row, column, x), optional
         Start programmed with this; without it no memristor is formed.
+    models : list of MacroModel, optional
+        The macros themselves, such as ones with devices, instead.
 
     Attributes
     ----------
@@ -50,19 +53,24 @@ class MacroDriver:
     """
 
     def __init__(
-        self, dut: Any, geometry: ChipGeometry, table: NDArray[np.bool_] | None = None
+        self,
+        dut: Any,
+        geometry: ChipGeometry,
+        table: NDArray[np.bool_] | None = None,
+        models: Sequence[MacroModel] | None = None,
     ) -> None:
         self._clk = dut.clk
-        self.models: list[MacroModel] = []
+        self.models = list(models or ())
         self._ports: list[dict[str, Any]] = []
         pins = ("row", "x", "sense", "q", "operation", "column", "side", "pulse",
                 "rail_column", "rail_row",
                 *(("bypass",) if geometry.sense_bypass else ()))  # fmt: skip
         for macro in range(geometry.macros):
-            self.models.append(MacroModel(
-                geometry.rows, geometry.columns, None if table is None else table[macro],
-                f"macro {macro}",
-            ))  # fmt: skip
+            if models is None:
+                self.models.append(MacroModel(
+                    geometry.rows, geometry.columns, None if table is None else table[macro],
+                    f"macro {macro}",
+                ))  # fmt: skip
             self._ports.append({pin: getattr(dut, f"macro_{macro}_{pin}") for pin in pins})
         self.pulses: list[Pulse] = []
         self.senses = 0

@@ -92,7 +92,7 @@ def run_bench(
     top = f"heliobit_{spec.top}"
     try:
         simulator.test(
-            test_module=f"sim.benches.test_{spec.top}",
+            test_module=f"sim.benches.test_{'devices' if spec.devices else spec.top}",
             hdl_toplevel=top, hdl_toplevel_lang="verilog",
             build_dir=home / "simulator", test_dir=home, results_xml=str(results),
             seed=spec.seed, log_file=result.log, test_filter=test_filter,

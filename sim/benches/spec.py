@@ -35,6 +35,8 @@ class BenchSpec:
         A tenth of the passes.
     image : bool
         A chip whose macros start programmed; one that is new from the fab otherwise.
+    devices : bool
+        A core whose macros are memristors with errors.
     """
 
     top: str
@@ -45,6 +47,7 @@ class BenchSpec:
     seed: int = 1
     quick: bool = False
     image: bool = True
+    devices: bool = False
 
     @property
     def name(self) -> str:
@@ -52,6 +55,7 @@ class BenchSpec:
         g = self.geometry
         size = f"{g.banks}x{g.macros_per_bank}x{g.rows}x{g.columns}p{g.max_planes}"
         size += "-bypass" if g.sense_bypass else ""
+        size += "-devices" if self.devices else ""
         if self.top == "macro":
             return f"macro-{self.simulator}-{g.rows}x{g.columns}"
         return f"{self.top}-{self.simulator}-{self.style}-{self.read_timing}-{size}"
