@@ -6,19 +6,28 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from behavioral_models.chip import GoldenChip
+from behavioral_models.device_chip import DeviceChip
 from behavioral_models.geometry import JEBALI_2024
+from behavioral_models.memristor import Condition
 from behavioral_models.passes import Configuration, PassConfig
+from behavioral_models.xpcsa import Amplifier
 from hdl.parameters import ChipParameters
 from sim import tools
 from sim.verilated import VerilatedChip, build_chip
 
 __all__ = ["run_bench", "summary"]
+
+
+#: Inputs that each chip of the Monte Carlo sees.
+MONTE_CARLO_INPUTS = 256
 
 
 def _median_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -28,6 +37,52 @@ def _median_seconds(work: Callable[[], object], repeats: int) -> float:
         work()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
+
+
+def monte_carlo_chip(chip: int) -> int:
+    """One chip of a Monte Carlo, drawn, programmed, read at a sagging supply; neurons evaluated."""
+    device = DeviceChip(JEBALI_2024, *_models(), seed=1, chip=chip)
+    random = np.random.default_rng(chip)
+    device.program(random.random(JEBALI_2024.image_shape) < 0.5)
+    inputs = random.random((MONTE_CARLO_INPUTS, 116)) < 0.5
+    return int(device.golden(0.8, 33e6).run(PassConfig(), inputs).outputs.size)
+
+
+@cache
+def _models() -> tuple[Condition, Amplifier]:
+    return Condition("jebali_2024/published_chip"), Amplifier("jebali_2024/amplifier")
+
+
+def _monte_carlo(chips: int) -> dict[str, float]:
+    """Neuron evaluations a second: fixed cell errors, whole Monte Carlo, one worker and two."""
+    geometry = JEBALI_2024
+    random = np.random.default_rng(0)
+    device = DeviceChip(geometry, *_models(), seed=1)
+    device.program(random.random(geometry.image_shape) < 0.5)
+    golden = device.golden(0.8, 33e6)
+    inputs = random.random((20_000, 116)) < 0.5
+    seconds = _median_seconds(lambda: golden.run(PassConfig(), inputs), 3)
+    measured = {
+        "neurons_per_second_fixed_errors": len(inputs) * geometry.neurons / seconds,
+        "inputs_a_chip": MONTE_CARLO_INPUTS,
+    }
+    if find_spec("distributed") is None:
+        return measured
+    from sim.experiments.workers import Workers
+
+    for count in (1, 2):
+        with Workers(count) as workers:
+            for _ in workers.run(monte_carlo_chip, range(2 * count)):
+                pass  # workers are up, modules loaded
+            began = time.perf_counter()
+            neurons = sum(done for _, done in workers.run(monte_carlo_chip, range(chips)))
+            measured[f"neurons_per_second_{count}_workers"] = neurons / (
+                time.perf_counter() - began
+            )
+    measured["two_workers_over_one"] = (
+        measured["neurons_per_second_2_workers"] / measured["neurons_per_second_1_workers"]
+    )
+    return measured
 
 
 def run_bench(folder: Path, repeats: int = 5) -> dict:
@@ -53,7 +108,7 @@ def run_bench(folder: Path, repeats: int = 5) -> dict:
         "two layers, 116 x 64 twice": PassConfig(Configuration.TWO_LAYER),
     }
     batch = 20_000
-    with tqdm(total=3 + repeats, desc="bench") as bar:
+    with tqdm(total=4 + repeats, desc="bench") as bar:
         for read_timing in (1, 2, 3):
             parameters = ChipParameters(geometry, read_timing)
             program = build_chip(parameters)
@@ -83,6 +138,8 @@ def run_bench(folder: Path, repeats: int = 5) -> dict:
             )
             theirs.append(_median_seconds(lambda: floats @ layer, 1))
             bar.update()
+        measured["monte_carlo"] = _monte_carlo(40 * repeats)
+        bar.update()
     measured["golden"] = {
         "layer": "116 x 128, batch of 20,000",
         "inferences_per_second": batch / statistics.median(ours),
@@ -111,6 +168,21 @@ def summary(measured: dict, folder: Path) -> str:
         f"Golden model, {golden['layer']}:",
         f"  {golden['inferences_per_second']:,.0f} inferences/s; a float32 matrix product in numpy "
         f"{golden['float32_product_per_second']:,.0f}/s; ratio {golden['ratio']:.2f}",
+    ]
+    monte_carlo = measured["monte_carlo"]
+    lines += [
+        "Monte Carlo of JEBALI_2024 at 0.8 V, 33 MHz, neuron evaluations a second:",
+        f"  {monte_carlo['neurons_per_second_fixed_errors']:,.0f} with one chip's fixed errors",
+    ]
+    if "two_workers_over_one" in monte_carlo:
+        lines += [
+            f"  {monte_carlo['neurons_per_second_1_workers']:,.0f} on one worker, chips drawn and "
+            f"programmed, {monte_carlo['inputs_a_chip']} inputs each; two workers "
+            f"{monte_carlo['two_workers_over_one']:.2f} times as many"
+        ]
+    else:
+        lines += ["  workers not measured: `pip install -e .[figures]` brings Dask"]
+    lines += [
         f"JSON: {folder / 'bench.json'}",
     ]
     return "\n".join(lines)
