@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
+from cocotb.triggers import RisingEdge, Timer
 
 from behavioral_models.constants import Operation
 from behavioral_models.device_macro import DeviceMacro
 from sim.benches.core_bench import TIMING, CoreBench
 from sim.benches.random_passes import Job
 from sim.benches.spec import BenchSpec
+from sim.benches.streams import number
 from sim.devices import device_run
 
 SPEC = BenchSpec.from_environment()
@@ -51,3 +53,38 @@ async def test_device_errors(dut):
     await bench.run(Job(wanted.pass_config, inputs[:10], readout=True))
     expected = bench.checker.golden.run(wanted.pass_config, inputs)
     np.savez("devices.npz", outputs=expected.outputs)
+
+
+@cocotb.test()
+async def test_brown_out(dut):
+    """Power fails within an inference: all off at once; repeated, it is exact; weights stayed."""
+    run = device_run(SPEC.geometry, SPEC.seed, 2)
+    models = [
+        DeviceMacro(run.chip, macro, run.vdd_v, run.clock_hz, PULSES)
+        for macro in range(SPEC.geometry.macros)
+    ]
+    bench = CoreBench(dut, SPEC, "brown-out", models=models)
+    bench.set_gaps(False)
+    bench.checker.golden.load_table(run.table)
+    before = run.chip.array.ohm.copy()
+    await bench.power_up()
+    job = Job(run.pass_config, run.inputs.astype(np.uint8), readout=True)
+    for cycles in (1, 30, 64, 90):
+        await bench.driver.start(job)
+        for _ in range(cycles):
+            await RisingEdge(dut.clk)
+        await Timer(1, "ns")
+        dut.rst.value = 1
+        await Timer(1, "ns")
+        for pin in bench.macros.outputs:
+            assert number(pin) == 0, f"{pin._path} is on without power"
+        bench.driver.slots.clear()
+        bench.driver.registers.clear()
+        bench.monitor.outputs.forget()
+        bench.monitor.readout.forget()
+        await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        await RisingEdge(dut.clk)
+        bench.monitor.take()
+        await bench.run(job)
+    assert (run.chip.array.ohm == before).all()
