@@ -1,0 +1,290 @@
+"""The sweep of all fitted points, and the amplifier parameters fitted to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from tqdm import tqdm
+
+from behavioral_models import parameter_files
+from sim.spice.decks import LOADS, transistor_loads_f
+from sim.spice.measure import STEPS, delay, energy, path_ohm, sensitivities
+from sim.spice.models import models_version
+from sim.spice.ngspice import Store, ngspice_version
+
+__all__ = ["AMPLIFIER", "STORE", "better_forms", "fit", "measured_spreads", "offset_sigma", "sweep"]
+
+#: Where finished decks are kept, and what the fit makes.
+STORE = Path("build/spice")
+AMPLIFIER = parameter_files.FOLDER / "sky130" / "amplifier.toml"
+
+#: Points of the fit: supplies, resistances of the lower memristor, and ratios.
+SUPPLIES_V = (0.7, 0.75, 0.8, 0.85, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 1.8)
+LOW_OHM = (3e3, 10e3, 30e3, 100e3)
+RATIOS = (1.5, 3.0, 10.0, 100.0)
+
+#: Mismatch: supplies, and the lower memristor.
+MISMATCH_V = (0.7, 0.75, 0.8, 0.85, 0.9, 1.0, 1.1, 1.2, 1.5, 1.8)
+MISMATCH_LOW_OHM = 10e3
+
+#: Where the model's drives are equal to one.
+REFERENCE_V = 1.2
+
+
+def sweep(store: Store, quiet: bool = False) -> dict[str, Any]:
+    """Run all points that the fit needs, or load those that the store has.
+
+    Returns
+    -------
+    dict
+        `delay`: rows of supply, low, high, seconds; `energy` and `path`: rows of supply, value;
+        `balance`: by group and supply, what `sensitivities` gives; `decks`: how many there are.
+    """
+    decks = 3 * len(SUPPLIES_V) + STEPS * len(MISMATCH_V)
+    pairs = [(low, low * ratio) for low in LOW_OHM for ratio in RATIOS]
+    rows: dict[str, Any] = {"delay": [], "energy": [], "path": [], "balance": {}}
+    with tqdm(total=decks, unit="deck", desc="sweep", disable=quiet) as bar:
+        for supply in SUPPLIES_V:
+            delays = delay(supply, pairs, store)
+            rows["delay"] += [(supply, *p, d) for p, d in zip(pairs, delays, strict=True) if d]
+            bar.update()
+            rows["energy"].append((supply, energy(supply, store=store)["energy_j"]))
+            bar.update()
+            rows["path"].append((supply, path_ohm(supply, store)))
+            bar.update()
+        for supply in MISMATCH_V:
+            found = sensitivities(supply, MISMATCH_LOW_OHM, store, bar.update)
+            rows["balance"].update({(group, supply): found[group] for group in found})
+    rows["decks"] = decks
+    return rows
+
+
+def _overdrive(supply: NDArray, threshold: float, slope: float) -> NDArray:
+    return slope * np.logaddexp(0.0, (supply - threshold) / slope)
+
+
+def _residual(logarithms: NDArray) -> str:
+    """Root mean square and worst, of a logarithm of model over deck, as percentages."""
+    rms = 100 * math.expm1(float(np.sqrt(np.mean(logarithms**2))))
+    worst = 100 * math.expm1(float(np.abs(logarithms).max()))
+    return f"rms {rms:.1f} %, worst {worst:.1f} %"
+
+
+def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parameters of `behavioral_models.xpcsa.Amplifier` fitted to a sweep.
+
+    Threshold, slope, path and delay are fitted together, on logarithms, to the static path
+    resistance and to all delays; then the energy; then each group's mismatch.
+
+    Returns
+    -------
+    tree : dict
+        Content of the parameter file.
+    residuals : dict
+        What was compared, and how far off the model is.
+    """
+    line_f = LOADS.bit_line_f + transistor_loads_f()
+    supply, low, high, seconds = np.array(rows["delay"], dtype=float).T
+    path_v, path_measured = np.array(rows["path"], dtype=float).T
+    reference = np.array(REFERENCE_V)
+
+    def predict(p: NDArray) -> tuple[NDArray, NDArray]:
+        threshold, slope = p[0], math.exp(p[1])
+        path_reference, intrinsic, regeneration, share = np.exp(p[2:6])
+
+        def slowness(v: NDArray) -> NDArray:
+            return _overdrive(reference, threshold, slope) / _overdrive(v, threshold, slope)
+
+        path = path_reference * slowness(supply)
+        signal = np.log((high + path) / (low + path))
+        transistors = intrinsic + regeneration * np.maximum(np.log(1 / signal), 0)
+        delays = transistors * slowness(supply) ** p[6] + share * line_f * (low + path)
+        return delays, path_reference * slowness(path_v)
+
+    def errors(p: NDArray) -> NDArray:
+        delays, paths = predict(p)
+        weight = math.sqrt(len(seconds) / len(path_v))
+        return np.concatenate([np.log(delays / seconds), weight * np.log(paths / path_measured)])
+
+    start = [0.85, math.log(0.06), math.log(7e3), math.log(5e-10), math.log(1e-10), 0.0, 1.0]
+    solved = least_squares(errors, start, x_scale=0.1, max_nfev=5000)
+    p = solved.x
+    delays, paths = predict(p)
+    threshold, slope = float(p[0]), math.exp(p[1])
+    path_reference, intrinsic, regeneration, share = (float(v) for v in np.exp(p[2:6]))
+    residuals = {
+        "delay": _residual(np.log(delays / seconds)) + f" of {len(seconds)} delays",
+        "path": _residual(np.log(paths / path_measured)) + f" of {len(path_v)} resistances",
+    }
+
+    energy_v, joules = np.array(rows["energy"], dtype=float).T
+    energy_f = float(np.exp(np.mean(np.log(joules / energy_v**2))))
+    residuals["energy"] = (
+        _residual(np.log(energy_f * energy_v**2 / joules)) + f" of {len(joules)} energies"
+    )
+
+    spreads = measured_spreads(rows, lambda v: path_reference * float(
+        _overdrive(reference, threshold, slope) / _overdrive(np.array(v), threshold, slope)
+    ))  # fmt: skip
+    offsets = {}
+    for group in spreads:
+        measured_v = np.array(list(spreads[group]))
+        sigma = np.array(list(spreads[group].values()))
+        total = np.sqrt(sum(np.square(list(spreads[g].values())) for g in spreads))
+        drive = _overdrive(measured_v, threshold, slope)
+        found = least_squares(
+            lambda q, drive=drive, sigma=sigma, total=total:
+                (np.hypot(math.exp(q[0]), math.exp(q[1]) / drive) - sigma) / total,
+            [math.log(0.02), math.log(1e-4)],
+        )  # fmt: skip
+        fixed, mismatch = (math.exp(q) for q in found.x)
+        offsets[group] = {"fixed_ln": fixed, "mismatch_v": mismatch}
+        residuals[group] = (
+            f"rms {100 * np.sqrt(np.mean(found.fun**2)):.1f} %, worst "
+            f"{100 * np.abs(found.fun).max():.1f} % of the spread of all groups, at "
+            f"{len(sigma)} supplies"
+        )
+    if spreads:
+        model = np.sqrt(sum(
+            offsets[g]["fixed_ln"] ** 2 + (offsets[g]["mismatch_v"] / drive) ** 2 for g in spreads
+        ))  # fmt: skip
+        residuals["all groups"] = _residual(np.log(model / total))
+
+    made = (
+        f"`python -m sim.spice fit`: {ngspice_version()}, {models_version()}, {rows['decks']} decks"
+    )
+
+    def value(number: float, source: str, note: str) -> dict[str, Any]:
+        return parameter_files.number(float(f"{number:.5g}"), source, note)
+
+    static = f"{made}; static path {residuals['path']}"
+    timing = f"{made}; {residuals['delay']}"
+    tree = {
+        "kind": "amplifier",
+        "set": "sky130",
+        "about": (
+            "XPCSA of SKY130 transistors with the lines of a 64 x 64 macro, fitted to the ngspice "
+            "decks of sim/spice; docs/spice.md says what they hold and where the form fails. "
+            f"Made by {made}."
+        ),
+        "reference_v": value(REFERENCE_V, "assumed", "where the model's drives are one"),
+        "threshold_v": value(threshold, "fitted", static),
+        "slope_v": value(slope, "fitted", static),
+        "path_ohm": value(path_reference, "fitted", static + "; at reference_v"),
+        "line_f": value(
+            line_f, "assumed",
+            "a bit line of 64 rows and the drains on it: PDK capacitances, assumed wire",
+        ),
+        "sense_share": value(0.5, "assumed", "half the clock period precharges, half senses"),
+        "energy_f": value(
+            energy_f, "fitted", f"{made}; {residuals['energy']}; word line not included"
+        ),
+        "delay": {
+            "intrinsic_s": value(intrinsic, "fitted", timing + "; at reference_v"),
+            "regeneration_s": value(regeneration, "fitted", timing + "; at reference_v"),
+            "exponent": value(float(p[6]), "fitted", timing),
+            "line_share": value(share, "fitted", timing),
+        },
+        "offset": {
+            group: {
+                key: value(offsets[group][key], "fitted", f"{made}; {residuals[group]}")
+                for key in ("fixed_ln", "mismatch_v")
+            }
+            for group in offsets
+        },
+        "range": {
+            "vdd_low_v": value(min(SUPPLIES_V), "fitted", "lowest supply of the sweep"),
+            "vdd_high_v": value(max(SUPPLIES_V), "fitted", "highest supply of the sweep"),
+        },
+    }  # fmt: skip
+    return tree, residuals
+
+
+def measured_spreads(
+    rows: Mapping[str, Any], path: Callable[[float], float]
+) -> dict[str, dict[float, float]]:
+    """Offset spreads of a sweep by group and supply, with a path resistance for each supply."""
+    spreads: dict[str, dict[float, float]] = {}
+    for (group, supply), pairs in rows["balance"].items():
+        spreads.setdefault(group, {})[supply] = offset_sigma(pairs, path(supply))
+    return spreads
+
+
+def better_forms(rows: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:
+    """How far off forms with one more term are that the amplifier model does not have.
+
+    With the fitted overdrive u(V) and slowness k(V) = u(reference) / u(V):
+
+    - delay: (a + b ln(1/s)) k^c + d C R_low k^e, the path left out of the line's part;
+    - energy: c_0 V^2 + c_1 V u;
+    - cell offset: |m d(ln u)/dV - f|; a slow transistor also leaves its bit line lower at the end
+      of the precharge, and so ahead, which is why the two parts subtract.
+    """
+    threshold, slope = tree["threshold_v"]["value"], tree["slope_v"]["value"]
+    reference = _overdrive(np.array(REFERENCE_V), threshold, slope)
+    path, line_f = tree["path_ohm"]["value"], tree["line_f"]["value"]
+
+    def solve(errors: Callable[[NDArray], NDArray], start: list[float]) -> NDArray:
+        return least_squares(errors, start).x
+
+    supply, low, high, seconds = np.array(rows["delay"], dtype=float).T
+    slow = reference / _overdrive(supply, threshold, slope)
+    signal = np.log((high + path * slow) / (low + path * slow))
+
+    def delays(p: NDArray) -> NDArray:
+        transistors = math.exp(p[0]) + math.exp(p[1]) * np.maximum(np.log(1 / signal), 0)
+        made = transistors * slow ** p[2] + math.exp(p[3]) * line_f * low * slow ** p[4]
+        return np.log(made / seconds)
+
+    energy_v, joules = np.array(rows["energy"], dtype=float).T
+    drive = _overdrive(energy_v, threshold, slope)
+
+    def energies(p: NDArray) -> NDArray:
+        return np.log((math.exp(p[0]) * energy_v**2 + math.exp(p[1]) * energy_v * drive) / joules)
+
+    d = solve(delays, [-20.0, -23.0, 1.0, -0.5, 0.5])
+    e = solve(energies, [-29.0, -29.0])
+    forms = {
+        "delay": f"{_residual(delays(d))}; a {math.exp(d[0]):.3g} s, b {math.exp(d[1]):.3g} s, "
+        f"c {d[2]:.3g}, d {math.exp(d[3]):.3g}, e {d[4]:.3g}",
+        "energy": f"{_residual(energies(e))}; c_0 {math.exp(e[0]):.3g} F, "
+        f"c_1 {math.exp(e[1]):.3g} F",
+    }
+    spreads = measured_spreads(rows, lambda v: float(
+        path * reference / _overdrive(np.array(v), threshold, slope)
+    ))  # fmt: skip
+    if spreads:
+        cell_v = np.array(list(spreads["cell"]))
+        sigma = np.array(list(spreads["cell"].values()))
+        drive = _overdrive(cell_v, threshold, slope)
+        steepness = 1 / (1 + np.exp(-(cell_v - threshold) / slope)) / drive
+        total = np.sqrt(sum(np.square(list(spreads[g].values())) for g in spreads))
+
+        def cells(p: NDArray) -> NDArray:
+            return (np.abs(p[0] * steepness - p[1]) - sigma) / total
+
+        c = solve(cells, [0.005, 0.02])
+        forms["cell"] = (
+            f"rms {100 * np.sqrt(np.mean(cells(c) ** 2)):.1f} %, worst "
+            f"{100 * np.abs(cells(c)).max():.1f} % of the spread of all groups; "
+            f"m {c[0]:.3g} V, f {c[1]:.3g}"
+        )
+        for group, found in spreads.items():
+            forms[f"measured {group}"] = ", ".join(f"{v:g} V {s:.4f}" for v, s in found.items())
+    return forms
+
+
+def offset_sigma(balances: list[tuple[float, float]], path: float) -> float:
+    """Offset spread that `sensitivities` add up to, as a logarithm of the branches' ratio.
+
+    To first order in the shifts, which are independent; both transistors of a pair do the same.
+    """
+    offsets = np.array([math.log((bl + path) / (blb + path)) for bl, blb in balances])
+    half = (offsets[::2] - offsets[1::2]) / 2
+    return float(np.sqrt(2 * np.sum(half**2)))
