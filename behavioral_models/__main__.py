@@ -61,7 +61,8 @@ def _fit(options: argparse.Namespace) -> int:
 def _errors(options: argparse.Namespace) -> int:
     amplifier = Amplifier(options.amplifier)
     rows = []
-    for name in options.conditions or available("memristor"):
+    own = [name for name in available("memristor") if load(name).set == amplifier.set]
+    for name in options.conditions or own:
         condition = Condition(name)
         states = condition.at(cycles=options.cycles) if options.cycles else condition.at()
         if condition.set != amplifier.set:
@@ -181,7 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
         "errors", _errors, "bit errors of conditions, 1T1R and 2T2R",
         "errors jebali_2024/published_chip --vdd 0.9 --clock 66e6",
     )  # fmt: skip
-    errors.add_argument("conditions", nargs="*", help="parameter files; all if none is given")
+    errors.add_argument(
+        "conditions", nargs="*", help="parameter files; all of the amplifier's set if none"
+    )
     errors.add_argument("--cycles", type=float, default=0.0, help="programming cycles before")
     errors.add_argument("--json", action="store_true", help="print JSON")
     doing = command(

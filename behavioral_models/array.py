@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from behavioral_models.chip import check_image
 from behavioral_models.constants import Operation
 from behavioral_models.draws import Stream, normal, uniform
 from behavioral_models.geometry import ChipGeometry
@@ -48,8 +49,9 @@ class MemristorArray:
     Notes
     -----
     A pulse that is cut off (power lost) leaves a memristor half programmed. SET and forming switch
-    abruptly, at a moment within the pulse that is drawn anew each time; RESET moves the logarithm
-    of the resistance steadily. Both kinetics are assumed; the endpoints are the condition's.
+    abruptly, at a moment within the pulse (drawn anew for each SET, once for forming); RESET moves
+    the logarithm of the resistance steadily. Both kinetics are assumed; the endpoints are the
+    condition's.
     """
 
     def __init__(
@@ -94,12 +96,7 @@ class MemristorArray:
         ValueError
             If the image does not fit, or memristors are not formed.
         """
-        bits = np.asarray(image, dtype=bool)
-        if bits.shape != self.geometry.image_shape:
-            raise ValueError(
-                f"A program image of this chip has shape {self.geometry.image_shape} "
-                f"(macro, row, column), not {bits.shape}"
-            )
+        bits = check_image(self.geometry, image)
         if not self.formed.all():
             raise ValueError(
                 f"{np.count_nonzero(~self.formed)} memristors were never formed: form the chip "
@@ -140,7 +137,14 @@ class MemristorArray:
         """One pulse on one memristor, cut off after `fraction` of its length if below 1.
 
         SET and RESET do nothing to a memristor never formed.
+
+        Raises
+        ------
+        ValueError
+            If the operation has no pulse.
         """
+        if operation is Operation.READ:
+            raise ValueError("A read has no pulse: an operation is FORM, SET or RESET")
         place = (macro, row, column, side)
         cell = int(np.ravel_multi_index((macro, row, column), self.geometry.image_shape))
         if operation is Operation.FORM:

@@ -1,6 +1,6 @@
 """How the set `jebali_2024` was fitted: `python -m behavioral_models calibrate`.
 
-Four fits, each of as many numbers as its figures determine:
+Four fits:
 
 1. HRS median of the weak SET: 1T1R bit errors of 1.2 % (Hirtzlin 2020, Section 3.1).
 2. Ageing: 1T1R errors of one device pair pass 1e-3 after a few million cycles (Fig. 6).
@@ -9,6 +9,7 @@ Four fits, each of as many numbers as its figures determine:
 4. The chip's amplifiers against supply and clock (threshold, two mismatches, line) and its unknown
    compliance: bit errors at six points, which stand for what is published of neurons (Jebali 2024,
    Fig. 3). `TARGETS` says how each statement was turned into a rate.
+   They determine four of the five numbers: of the latch's mismatch and the line, only the product.
 
 Nothing else of the published behaviour was looked at by a fit; `docs/devices.md` lists what was
 held out.

@@ -120,7 +120,7 @@ class DeviceChip:
         self, macro: int | slice, row: int | slice, vdd_v: float, clock_hz: float
     ) -> NDArray[np.bool_]:
         """Read bits of some macros and rows, as `table`; integers drop their axis."""
-        amplifier_row = 0 if isinstance(row, int) else slice(None)
+        amplifier_row = slice(None) if isinstance(row, slice) else 0
         return self.amplifier.decide(
             self.array.ohm[macro, row],
             vdd_v,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from behavioral_models.constants import Operation
 from behavioral_models.device_chip import DeviceChip
 from behavioral_models.macro import MacroModel
@@ -48,6 +51,14 @@ class DeviceMacro(MacroModel):
         """Read the memristors anew, after they were changed behind the macro's back."""
         self.formed = self.chip.array.formed[self.macro]
         self.table = self.chip.read(self.macro, slice(None), self.vdd_v, self.sense_clock_hz)
+        ohm = self.chip.array.ohm[self.macro]
+        self.low = np.stack([ohm[..., 0] < ohm[..., 1], ohm[..., 1] < ohm[..., 0]], axis=-1)
+
+    def load(self, table: ArrayLike) -> None:
+        """Refused, ValueError: a table does not tell resistances."""
+        raise ValueError(
+            f"{self.name} is made of memristors: program its DeviceChip, then refresh the macro"
+        )
 
     @property
     def measured_ohm(self) -> float | None:

@@ -50,7 +50,8 @@ def uniform(
     counter = np.array([first, index, int(stream), 0], dtype=np.uint64)
     generator = np.random.Philox(counter=counter, key=np.array([seed, chip], dtype=np.uint64))
     words = generator.random_raw(WORDS * count).reshape(count, WORDS)
-    return ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    # 52 bits and a half: exact in a double, where 53 would round the last one up to 1
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def normal(

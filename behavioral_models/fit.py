@@ -56,7 +56,8 @@ def read_csv(path: Path) -> dict[str, Measurements]:
                     f"{path} must have the columns state (lrs or hrs) and ohm, and may have "
                     f"device; it has {', '.join(columns) or 'none'}"
                 )
-            for line, row in enumerate(reader, start=2):
+            for row in reader:
+                line = reader.line_num
                 state = (row["state"] or "").strip().lower()
                 if state not in _STATES:
                     raise ValueError(
@@ -71,11 +72,11 @@ def read_csv(path: Path) -> dict[str, Measurements]:
                         f"{path}, line {line}: ohm must be a resistance above 0, not {row['ohm']!r}"
                     )
                 ohm[state].append(value)
-                name = (row.get("device") or f"line {line}").strip()
+                name = (row.get("device") or "").strip() or f"line {line}"
                 device[state].append(names.setdefault(name, len(names)))
     except OSError as error:
         raise ValueError(f"Cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, csv.Error):
         raise ValueError(f"{path} is not text: it must be a CSV file in UTF-8") from None
     for state in _STATES:
         if len(ohm[state]) < 8:

@@ -35,6 +35,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _power_of_ten(decades: ArrayLike) -> NDArray[np.float64]:
+    """10 ** decades, alike to the last bit for one number and for many."""
+    return np.exp(math.log(10) * np.asarray(decades, dtype=float))
+
+
 class Distribution(Protocol):
     """Resistance as a function of a standard normal score."""
 
@@ -64,7 +69,7 @@ class LogNormal:
 
     def ohm(self, score: ArrayLike) -> NDArray[np.float64]:
         """See `Distribution.ohm`."""
-        return self.median_ohm * np.exp(math.log(10) * self.spread_decades * np.asarray(score))
+        return self.median_ohm * _power_of_ten(self.spread_decades * np.asarray(score))
 
     def score(self, ohm: ArrayLike) -> NDArray[np.float64]:
         """See `Distribution.score`."""
@@ -107,7 +112,7 @@ class LogNormalTail:
         score = np.asarray(score, dtype=float)
         body = np.maximum(score, self.knee_score) * self.spread_decades
         tail = np.minimum(score - self.knee_score, 0) * self.tail_spread_decades
-        return self.median_ohm * 10 ** (body + tail)
+        return self.median_ohm * _power_of_ten(body + tail)
 
     def score(self, ohm: ArrayLike) -> NDArray[np.float64]:
         """See `Distribution.score`."""
@@ -164,7 +169,7 @@ class Empirical:
         score = np.asarray(score, dtype=float)
         inside = np.interp(score, self._scores, self._decades)
         beyond = np.minimum(score - self._scores[0], 0) + np.maximum(score - self._scores[-1], 0)
-        return 10 ** (inside + self._slope * beyond)
+        return _power_of_ten(inside + self._slope * beyond)
 
     def score(self, ohm: ArrayLike) -> NDArray[np.float64]:
         """See `Distribution.score`."""
@@ -218,6 +223,8 @@ class State:
     def of_one_device(self, device_score: float = 0.0) -> State:
         """The state over programmings of a single device, by default the median one."""
         between, within = math.sqrt(self.device_share), math.sqrt(1 - self.device_share)
+        # a device that is always programmed alike: a spread so small that it changes no read
+        within = max(within, 1e-9)
         return State(_OneDevice(self.distribution, between * device_score, within), 0.0)
 
 
@@ -277,7 +284,8 @@ class States:
 
     def reference_ohm(self) -> float:
         """Resistance that a 1T1R read compares with: both states err alike there."""
-        low, high = math.log(self.lrs.distribution.ohm(0.0)), math.log(self.hrs.distribution.ohm(0))
+        medians = self.lrs.distribution.ohm(0.0), self.hrs.distribution.ohm(0.0)
+        low, high = math.log(min(medians)), math.log(max(medians))
         for _ in range(80):  # bisection on ln R
             middle = (low + high) / 2
             ohm = math.exp(middle)
@@ -376,7 +384,7 @@ class Condition:
     def _optional(self, key: str) -> float:
         return self.parameters.number(key) if self.parameters.has(key) else 0.0
 
-    def _check_range(self, name: str, value: float, nominal: float, unit: str) -> None:
+    def _check_range(self, name: str, what: str, value: float, nominal: float, unit: str) -> None:
         """Refuse what the file was not made for."""
         low = high = nominal
         if self.parameters.has(f"range.{name}_low"):
@@ -384,7 +392,7 @@ class Condition:
             high = self.parameters.number(f"range.{name}_high")
         if not low * (1 - 1e-9) <= value <= high * (1 + 1e-9):
             raise ValueError(
-                f"{self.name} holds for a {name.replace('_', ' ').rsplit(' ', 1)[0]} of "
+                f"{self.name} holds for {what} of "
                 + (f"{low:g} {unit}" if low == high else f"{low:g} to {high:g} {unit}")
                 + f", not {value:g} {unit}: use another condition, or fit one"
             )
@@ -410,11 +418,13 @@ class Condition:
         current = own.set_compliance_a if set_compliance_a is None else set_compliance_a
         voltage = own.reset_v if reset_v is None else reset_v
         pulse = own.pulse_s if pulse_s is None else pulse_s
-        self._check_range("set_compliance_a", current, own.set_compliance_a, "A")
-        self._check_range("reset_v", voltage, own.reset_v, "V")
-        self._check_range("pulse_s", pulse, own.pulse_s, "s")
+        self._check_range(
+            "set_compliance_a", "a SET compliance", current, own.set_compliance_a, "A"
+        )
+        self._check_range("reset_v", "a RESET voltage", voltage, own.reset_v, "V")
+        self._check_range("pulse_s", "a pulse", pulse, own.pulse_s, "s")
         if cycles:
-            self._check_range("cycles_n", cycles, 0.0, "cycles")
+            self._check_range("cycles_n", "an age", cycles, 0.0, "cycles")
         value = self._optional
         more_current = math.log10(current / law.set_compliance_a)
         more_time = math.log10(pulse / law.pulse_s)

@@ -13,6 +13,7 @@ mixed), and `about`. The files of the project are `behavioral_models/parameters/
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import tomllib
@@ -76,7 +77,7 @@ class Parameters:
                 f"Parameter file {self.name}: {key} must be {{ value, source, note }}, not {node!r}"
             )
         value, source = node["value"], node.get("source")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not _is_number(value):
             raise ValueError(f"Parameter file {self.name}: {key} must be a number, not {value!r}")
         if source not in SOURCES:
             raise ValueError(
@@ -84,7 +85,11 @@ class Parameters:
                 f"{', '.join(SOURCES)}, not {source!r}"
             )
         if (low is not None and value < low) or (high is not None and value > high):
-            bounds = f"at least {low:g}" if high is None else f"from {low or 0:g} to {high:g}"
+            bounds = " and ".join(
+                f"at {word} {bound:g}"
+                for word, bound in (("least", low), ("most", high))
+                if bound is not None
+            )
             raise ValueError(f"Parameter file {self.name}: {key} must be {bounds}, not {value:g}")
         return float(value)
 
@@ -99,9 +104,7 @@ class Parameters:
     def numbers(self, key: str) -> list[float]:
         """List of plain numbers at a dotted key, such as the points of an empirical curve."""
         value = self._find(key)
-        if not isinstance(value, list) or not all(
-            isinstance(item, (int, float)) and not isinstance(item, bool) for item in value
-        ):
+        if not isinstance(value, list) or not all(_is_number(item) for item in value):
             raise ValueError(
                 f"Parameter file {self.name}: {key} must be a list of numbers, not {value!r}"
             )
@@ -119,6 +122,11 @@ class Parameters:
                     yield from walk(item, f"{prefix}{key}.")
 
         yield from walk(self.tree, "")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number; TOML also has booleans, inf and nan."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def available(kind: str | None = None) -> list[str]:

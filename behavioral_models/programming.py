@@ -116,7 +116,8 @@ class ProgrammingReport:
     pulses : int
         Pulses given.
     time_s : float
-        If strictly one after another, switching and set-up times included.
+        If strictly one after another, switching and set-up times included; the reads that verify,
+        some microseconds, are not.
     pulse_time_s : float
         The pulses alone.
     energy_j : float
@@ -137,7 +138,8 @@ class ProgrammingReport:
 
 def pulse_times(geometry: ChipGeometry) -> tuple[float, float]:
     """Pulse time of forming and of programming a whole chip, seconds (0.33 and 0.20 published)."""
-    return geometry.memristors * FORM_PULSE_S, geometry.memristors * SET_PULSE_S
+    pairs = geometry.memristors // 2
+    return 2 * pairs * FORM_PULSE_S, pairs * (SET_PULSE_S + RESET_PULSE_S)
 
 
 def _time_s(pulses: int, operation: Operation) -> float:
@@ -155,7 +157,6 @@ def form(chip: DeviceChip, switch: PowerSwitch | None = None) -> ProgrammingRepo
     switch = switch or PowerSwitch()
     before = switch.time_s
     switch.connect(Operation.FORM)
-    switch.check(Operation.FORM)
     count = int(np.count_nonzero(~chip.array.formed))
     chip.array.form()
     switch.connect(Operation.READ)
@@ -200,43 +201,51 @@ def program(
     RailError
         If the pads do not have the voltages that programming needs.
     ValueError
-        If the image does not fit or memristors were never formed.
+        If the image does not fit, memristors were never formed, or retries are negative.
     """
+    if retries < 0:
+        raise ValueError(f"Retries must be at least 0, not {retries!r}")
     switch = switch or PowerSwitch()
     bits = check_image(chip.geometry, image)
     macros, rows, columns = chip.geometry.image_shape
     before = switch.time_s
-    switch.connect(Operation.SET)
-    switch.check(Operation.SET)
-    switch.connect(Operation.RESET)
-    switch.check(Operation.RESET)
-    per_row = switch.time_s - before
-    chip.program(bits)
-    progress(macros * rows)
-    programmed, retried = macros * rows, 0
+    retried = 0
     wrong = np.zeros(bits.shape, dtype=bool)
-    for attempt in range(retries + 1):
-        if not retries:
-            break
-        wrong = _misread(chip, bits, vdd_v, clock_hz)
-        if attempt == retries:
-            break
-        for macro, row in np.argwhere(wrong.any(axis=-1)):
-            chip.array.program_row(int(macro), int(row), bits[macro, row])
-            progress(1)
-            retried += 1
-    programmed += retried
-    switch.connect(Operation.READ)
-    pulses = programmed * 2 * columns
+    try:
+        for _ in range(macros * rows):
+            _connect_for_row(switch)
+        chip.program(bits)
+        progress(macros * rows)
+        if retries:
+            switch.connect(Operation.READ)
+            wrong = _misread(chip, bits, vdd_v, clock_hz)
+        for _ in range(retries):
+            for macro, row in np.argwhere(wrong.any(axis=-1)):
+                _connect_for_row(switch)
+                chip.array.program_row(int(macro), int(row), bits[macro, row])
+                progress(1)
+                retried += 1
+            switch.connect(Operation.READ)
+            wrong = _misread(chip, bits, vdd_v, clock_hz)
+    finally:
+        switch.connect(Operation.READ)  # no error leaves a high rail connected
+    pairs = (macros * rows + retried) * columns
+    pulse_time = _time_s(pairs, Operation.SET) + _time_s(pairs, Operation.RESET)
     states = chip.array.states
     return ProgrammingReport(
-        pulses=pulses,
-        time_s=_time_s(pulses, Operation.SET) + programmed * per_row,
-        pulse_time_s=pulses // 2 * (SET_PULSE_S + RESET_PULSE_S),
-        energy_j=pulses / 2 * (states.set_j + states.reset_j),
+        pulses=2 * pairs,
+        time_s=pulse_time + switch.time_s - before,
+        pulse_time_s=pairs * (SET_PULSE_S + RESET_PULSE_S),
+        energy_j=pairs * (states.set_j + states.reset_j),
         retried_rows=retried,
         misread_cells=int(np.count_nonzero(wrong)),
     )
+
+
+def _connect_for_row(switch: PowerSwitch) -> None:
+    """Rails of a row's SET pulses, then of its RESET pulses."""
+    switch.connect(Operation.SET)
+    switch.connect(Operation.RESET)
 
 
 def _misread(
