@@ -15,8 +15,9 @@ amplifier senses; a line that has not moved far yields a small difference, which
 offset more easily overrules.
 
 Thick-oxide transistors have little overdrive at a low supply: their resistance, which hides the
-memristors', and their mismatch grow as 1 / overdrive. The overdrive passes smoothly from square to
-subthreshold law: slope_v ln(1 + exp((V - threshold_v) / slope_v)).
+memristors', grows as 1 / overdrive. The overdrive passes smoothly from square to subthreshold law:
+u = slope_v ln(1 + exp((V - threshold_v) / slope_v)). A threshold mismatch changes a branch by its
+part of d(ln u)/dV, which grows as the supply sags and levels off below the threshold.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
 from behavioral_models.memristor import States
 from behavioral_models.parameter_files import Parameters, load
@@ -43,17 +44,21 @@ class Offset:
     Parameters
     ----------
     fixed_ln : float
-        Part that does not depend on the supply.
+        Independent part that does not depend on the supply.
     mismatch_v : float
-        Threshold mismatch, volts; divided by the overdrive it adds in quadrature.
+        Threshold mismatch, volts.
+    precharge_ln : float
+        What the same mismatch does in the precharge: a slower transistor leaves its line lower, and
+        so ahead, which subtracts.
     """
 
     fixed_ln: float
     mismatch_v: float
+    precharge_ln: float = 0.0
 
-    def ln(self, overdrive_v: float) -> float:
-        """Standard deviation at an overdrive in volts."""
-        return float(np.hypot(self.fixed_ln, self.mismatch_v / overdrive_v))
+    def ln(self, steepness_per_v: float) -> float:
+        """Standard deviation where the logarithm of the overdrive has this slope, 1/volts."""
+        return float(np.hypot(self.fixed_ln, self.mismatch_v * steepness_per_v - self.precharge_ln))
 
 
 class Amplifier:
@@ -90,15 +95,18 @@ class Amplifier:
         self._path_ohm = number("path_ohm", low=0.0)
         self.line_f = number("line_f", low=0.0)
         self.sense_share = number("sense_share", low=0.01, high=1.0)
-        self.energy_f = number("energy_f", low=0.0)
+        self._energy_f = number("energy.supply_f", low=0.0)
+        self._energy_drive_f = number("energy.drive_f", low=0.0)
         self._intrinsic_s = number("delay.intrinsic_s", low=0.0)
         self._regeneration_s = number("delay.regeneration_s", low=0.0)
         self._exponent = number("delay.exponent", low=0.0)
         self._line_share = number("delay.line_share", low=0.0)
+        self._line_exponent = number("delay.line_exponent", low=0.0)
         self.cell, self.latch, self.xnor = (
             Offset(
                 number(f"offset.{group}.fixed_ln", low=0.0),
                 number(f"offset.{group}.mismatch_v", low=0.0),
+                number(f"offset.{group}.precharge_ln", low=0.0),
             )
             for group in ("cell", "latch", "xnor")
         )
@@ -117,14 +125,18 @@ class Amplifier:
         self.check_supply(vdd_v)
         return float(self.slope_v * np.logaddexp(0.0, (vdd_v - self.threshold_v) / self.slope_v))
 
+    def steepness_per_v(self, vdd_v: float) -> float:
+        """Slope of the overdrive's logarithm against the supply, 1/volts."""
+        inside = float(expit((vdd_v - self.threshold_v) / self.slope_v))
+        return inside / self.overdrive_v(vdd_v)
+
     def _slowness(self, vdd_v: float) -> float:
-        """How much slower transistors are than at the reference supply."""
-        ratio = self.overdrive_v(self.reference_v) / self.overdrive_v(vdd_v)
-        return ratio**self._exponent
+        """How much less overdrive there is than at the reference supply."""
+        return self.overdrive_v(self.reference_v) / self.overdrive_v(vdd_v)
 
     def path_ohm(self, vdd_v: float) -> float:
         """Resistance in series with a memristor: access and XNOR transistors, ohms."""
-        return self._path_ohm * self.overdrive_v(self.reference_v) / self.overdrive_v(vdd_v)
+        return self._path_ohm * self._slowness(vdd_v)
 
     def sense_s(self, clock_hz: float) -> float:
         """Time a sense has at a clock, seconds."""
@@ -178,12 +190,12 @@ class Amplifier:
         ValueError
             If the supply is outside the file's range or the clock is not positive.
         """
-        overdrive = self.overdrive_v(vdd_v)
+        steepness = self.steepness_per_v(vdd_v)
         xnor_score = np.asarray(xnor_score, dtype=float)
-        difference = self.signal(ohm, vdd_v) + self.cell.ln(overdrive) * np.asarray(cell_score)
+        difference = self.signal(ohm, vdd_v) + self.cell.ln(steepness) * np.asarray(cell_score)
         developed = self.developed(ohm, vdd_v, clock_hz)
-        latch = self.latch.ln(overdrive) * np.asarray(latch_score, dtype=float)
-        xnor = self.xnor.ln(overdrive) * xnor_score
+        latch = self.latch.ln(steepness) * np.asarray(latch_score, dtype=float)
+        xnor = self.xnor.ln(steepness) * xnor_score
         crossed = developed * (xnor[..., 0] - difference) + latch > 0
         straight = developed * (xnor[..., 1] + difference) + latch > 0
         return np.stack(np.broadcast_arrays(crossed, straight), axis=-1)
@@ -215,19 +227,26 @@ class Amplifier:
     def delay_s(self, ohm: ArrayLike, vdd_v: float) -> Floats:
         """Time from the start of a sense to its decision, without mismatch: (..., side) to (...).
 
-        The lines' discharge, then regeneration from the difference it left.
+        The latch and its regeneration from the difference s, slower at a low supply, and the
+        discharge of the line, which has less to fall there. `decide` does not look at it: a sense
+        with less time than this is undecided.
         """
         values = np.asarray(ohm, dtype=float)
         slowness = self._slowness(vdd_v)
+        latch = slowness**self._exponent
         signal = np.maximum(np.abs(self.signal(values, vdd_v)), 1e-9)
-        line = self._line_share * self.line_f * (values.min(axis=-1) + self.path_ohm(vdd_v))
+        line = self._line_share * self.line_f * values.min(axis=-1) * slowness**self._line_exponent
         regeneration = self._regeneration_s * np.maximum(np.log(1 / signal), 0.0)
-        return (self._intrinsic_s + regeneration) * slowness + line
+        return (self._intrinsic_s + regeneration) * latch + line
 
     def energy_j(self, vdd_v: float) -> float:
-        """Energy of one precharge and sense of one amplifier with its lines, joules: C V^2."""
-        self.check_supply(vdd_v)
-        return self.energy_f * vdd_v**2
+        """Energy of one precharge and sense of one amplifier with its lines, joules.
+
+        C V^2, and C V u for lines that are precharged through transistors that stop a threshold
+        below the supply.
+        """
+        overdrive = self.overdrive_v(vdd_v)
+        return self._energy_f * vdd_v**2 + self._energy_drive_f * vdd_v * overdrive
 
     def bit_error_rate(
         self, states: States, vdd_v: float, clock_hz: float, ideal: bool = False
@@ -254,9 +273,9 @@ class Amplifier:
         if ideal:  # probability that an HRS is below each LRS
             return float(density @ ndtr(states.hrs.distribution.score(low[0])))
         pair = np.stack(np.broadcast_arrays(high, low), axis=-1)
-        overdrive = self.overdrive_v(vdd_v)
+        steepness = self.steepness_per_v(vdd_v)
         developed = self.developed(pair, vdd_v, clock_hz)
-        in_branches = np.hypot(self.cell.ln(overdrive), self.xnor.ln(overdrive))
-        spread = np.hypot(developed * in_branches, self.latch.ln(overdrive))
+        in_branches = np.hypot(self.cell.ln(steepness), self.xnor.ln(steepness))
+        spread = np.hypot(developed * in_branches, self.latch.ln(steepness))
         margin = developed * self.signal(pair, vdd_v) / np.maximum(spread, 1e-30)
         return float(density @ ndtr(-margin) @ density)

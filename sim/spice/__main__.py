@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from behavioral_models import parameter_files
+from behavioral_models.xpcsa import Amplifier
 from sim.spice import fit as fitting
 from sim.spice import measure
 from sim.spice.decks import GROUPS
@@ -117,7 +118,8 @@ def _fit(options: argparse.Namespace, store: Store) -> int:
     rows = fitting.sweep(store)
     tree, residuals = fitting.fit(rows)
     parameter_files.write(options.output, tree)
-    report = {"residuals": residuals, "better forms": fitting.better_forms(rows, tree)}
+    spreads = fitting.measured_spreads(rows, Amplifier(options.output).path_ohm)
+    report = {"residuals": residuals, "measured offset spreads": spreads}
     print(json.dumps(report, indent=2))
     print(options.output)
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from scipy.special import expit
 from tqdm import tqdm
 
 from behavioral_models import parameter_files
@@ -18,7 +19,7 @@ from sim.spice.measure import STEPS, delay, energy, path_ohm, sensitivities
 from sim.spice.models import models_version
 from sim.spice.ngspice import Store, ngspice_version
 
-__all__ = ["AMPLIFIER", "STORE", "better_forms", "fit", "measured_spreads", "offset_sigma", "sweep"]
+__all__ = ["AMPLIFIER", "STORE", "fit", "measured_spreads", "offset_sigma", "sweep"]
 
 #: Where finished decks are kept, and what the fit makes.
 STORE = Path("build/spice")
@@ -97,6 +98,7 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     def predict(p: NDArray) -> tuple[NDArray, NDArray]:
         threshold, slope = p[0], math.exp(p[1])
         path_reference, intrinsic, regeneration, share = np.exp(p[2:6])
+        exponent, line_exponent = p[6:8]
 
         def slowness(v: NDArray) -> NDArray:
             return _overdrive(reference, threshold, slope) / _overdrive(v, threshold, slope)
@@ -104,7 +106,8 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         path = path_reference * slowness(supply)
         signal = np.log((high + path) / (low + path))
         transistors = intrinsic + regeneration * np.maximum(np.log(1 / signal), 0)
-        delays = transistors * slowness(supply) ** p[6] + share * line_f * (low + path)
+        line = share * line_f * low * slowness(supply) ** line_exponent
+        delays = transistors * slowness(supply) ** exponent + line
         return delays, path_reference * slowness(path_v)
 
     def errors(p: NDArray) -> NDArray:
@@ -112,7 +115,7 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         weight = math.sqrt(len(seconds) / len(path_v))
         return np.concatenate([np.log(delays / seconds), weight * np.log(paths / path_measured)])
 
-    start = [0.85, math.log(0.06), math.log(7e3), math.log(5e-10), math.log(1e-10), 0.0, 1.0]
+    start = [0.85, math.log(0.06), math.log(7e3), math.log(5e-10), math.log(1e-10), 0.0, 1.0, 0.5]
     solved = least_squares(errors, start, x_scale=0.1, max_nfev=5000)
     p = solved.x
     delays, paths = predict(p)
@@ -124,10 +127,10 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     }
 
     energy_v, joules = np.array(rows["energy"], dtype=float).T
-    energy_f = float(np.exp(np.mean(np.log(joules / energy_v**2))))
-    residuals["energy"] = (
-        _residual(np.log(energy_f * energy_v**2 / joules)) + f" of {len(joules)} energies"
-    )
+    terms = np.stack([energy_v**2, energy_v * _overdrive(energy_v, threshold, slope)])
+    capacitances = least_squares(lambda q: np.log(np.exp(q) @ terms / joules), [-29.0, -29.0])
+    energy_f, drive_f = (float(c) for c in np.exp(capacitances.x))
+    residuals["energy"] = _residual(capacitances.fun) + f" of {len(joules)} energies"
 
     spreads = measured_spreads(rows, lambda v: path_reference * float(
         _overdrive(reference, threshold, slope) / _overdrive(np.array(v), threshold, slope)
@@ -137,14 +140,15 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         measured_v = np.array(list(spreads[group]))
         sigma = np.array(list(spreads[group].values()))
         total = np.sqrt(sum(np.square(list(spreads[g].values())) for g in spreads))
-        drive = _overdrive(measured_v, threshold, slope)
+        steepness = expit((measured_v - threshold) / slope)
+        steepness /= _overdrive(measured_v, threshold, slope)
         found = least_squares(
-            lambda q, drive=drive, sigma=sigma, total=total:
-                (np.hypot(math.exp(q[0]), math.exp(q[1]) / drive) - sigma) / total,
-            [math.log(0.02), math.log(1e-4)],
+            lambda q, steepness=steepness, sigma=sigma, total=total:
+                (np.hypot(q[0], q[1] * steepness - q[2]) - sigma) / total,
+            [0.01, 0.004, 0.01], bounds=(0.0, 1.0), x_scale=(0.01, 0.001, 0.01),
         )  # fmt: skip
-        fixed, mismatch = (math.exp(q) for q in found.x)
-        offsets[group] = {"fixed_ln": fixed, "mismatch_v": mismatch}
+        keys = ("fixed_ln", "mismatch_v", "precharge_ln")
+        offsets[group] = dict(zip(keys, map(float, found.x), strict=True))
         residuals[group] = (
             f"rms {100 * np.sqrt(np.mean(found.fun**2)):.1f} %, worst "
             f"{100 * np.abs(found.fun).max():.1f} % of the spread of all groups, at "
@@ -152,7 +156,8 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         )
     if spreads:
         model = np.sqrt(sum(
-            offsets[g]["fixed_ln"] ** 2 + (offsets[g]["mismatch_v"] / drive) ** 2 for g in spreads
+            o["fixed_ln"] ** 2 + (o["mismatch_v"] * steepness - o["precharge_ln"]) ** 2
+            for o in offsets.values()
         ))  # fmt: skip
         residuals["all groups"] = _residual(np.log(model / total))
 
@@ -164,6 +169,7 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         return parameter_files.number(float(f"{number:.5g}"), source, note)
 
     static = f"{made}; static path {residuals['path']}"
+    drawn = f"{made}; {residuals['energy']}; word line not included"
     timing = f"{made}; {residuals['delay']}"
     tree = {
         "kind": "amplifier",
@@ -182,19 +188,21 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
             "a bit line of 64 rows and the drains on it: PDK capacitances, assumed wire",
         ),
         "sense_share": value(0.5, "assumed", "half the clock period precharges, half senses"),
-        "energy_f": value(
-            energy_f, "fitted", f"{made}; {residuals['energy']}; word line not included"
-        ),
         "delay": {
             "intrinsic_s": value(intrinsic, "fitted", timing + "; at reference_v"),
             "regeneration_s": value(regeneration, "fitted", timing + "; at reference_v"),
             "exponent": value(float(p[6]), "fitted", timing),
             "line_share": value(share, "fitted", timing),
+            "line_exponent": value(float(p[7]), "fitted", timing),
+        },
+        "energy": {
+            "supply_f": value(energy_f, "fitted", drawn),
+            "drive_f": value(drive_f, "fitted", drawn + "; lines precharged through nMOS"),
         },
         "offset": {
             group: {
                 key: value(offsets[group][key], "fitted", f"{made}; {residuals[group]}")
-                for key in ("fixed_ln", "mismatch_v")
+                for key in offsets[group]
             }
             for group in offsets
         },
@@ -214,70 +222,6 @@ def measured_spreads(
     for (group, supply), pairs in rows["balance"].items():
         spreads.setdefault(group, {})[supply] = offset_sigma(pairs, path(supply))
     return spreads
-
-
-def better_forms(rows: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:
-    """How far off forms with one more term are that the amplifier model does not have.
-
-    With the fitted overdrive u(V) and slowness k(V) = u(reference) / u(V):
-
-    - delay: (a + b ln(1/s)) k^c + d C R_low k^e, the path left out of the line's part;
-    - energy: c_0 V^2 + c_1 V u;
-    - cell offset: |m d(ln u)/dV - f|; a slow transistor also leaves its bit line lower at the end
-      of the precharge, and so ahead, which is why the two parts subtract.
-    """
-    threshold, slope = tree["threshold_v"]["value"], tree["slope_v"]["value"]
-    reference = _overdrive(np.array(REFERENCE_V), threshold, slope)
-    path, line_f = tree["path_ohm"]["value"], tree["line_f"]["value"]
-
-    def solve(errors: Callable[[NDArray], NDArray], start: list[float]) -> NDArray:
-        return least_squares(errors, start).x
-
-    supply, low, high, seconds = np.array(rows["delay"], dtype=float).T
-    slow = reference / _overdrive(supply, threshold, slope)
-    signal = np.log((high + path * slow) / (low + path * slow))
-
-    def delays(p: NDArray) -> NDArray:
-        transistors = math.exp(p[0]) + math.exp(p[1]) * np.maximum(np.log(1 / signal), 0)
-        made = transistors * slow ** p[2] + math.exp(p[3]) * line_f * low * slow ** p[4]
-        return np.log(made / seconds)
-
-    energy_v, joules = np.array(rows["energy"], dtype=float).T
-    drive = _overdrive(energy_v, threshold, slope)
-
-    def energies(p: NDArray) -> NDArray:
-        return np.log((math.exp(p[0]) * energy_v**2 + math.exp(p[1]) * energy_v * drive) / joules)
-
-    d = solve(delays, [-20.0, -23.0, 1.0, -0.5, 0.5])
-    e = solve(energies, [-29.0, -29.0])
-    forms = {
-        "delay": f"{_residual(delays(d))}; a {math.exp(d[0]):.3g} s, b {math.exp(d[1]):.3g} s, "
-        f"c {d[2]:.3g}, d {math.exp(d[3]):.3g}, e {d[4]:.3g}",
-        "energy": f"{_residual(energies(e))}; c_0 {math.exp(e[0]):.3g} F, "
-        f"c_1 {math.exp(e[1]):.3g} F",
-    }
-    spreads = measured_spreads(rows, lambda v: float(
-        path * reference / _overdrive(np.array(v), threshold, slope)
-    ))  # fmt: skip
-    if spreads:
-        cell_v = np.array(list(spreads["cell"]))
-        sigma = np.array(list(spreads["cell"].values()))
-        drive = _overdrive(cell_v, threshold, slope)
-        steepness = 1 / (1 + np.exp(-(cell_v - threshold) / slope)) / drive
-        total = np.sqrt(sum(np.square(list(spreads[g].values())) for g in spreads))
-
-        def cells(p: NDArray) -> NDArray:
-            return (np.abs(p[0] * steepness - p[1]) - sigma) / total
-
-        c = solve(cells, [0.005, 0.02])
-        forms["cell"] = (
-            f"rms {100 * np.sqrt(np.mean(cells(c) ** 2)):.1f} %, worst "
-            f"{100 * np.abs(cells(c)).max():.1f} % of the spread of all groups; "
-            f"m {c[0]:.3g} V, f {c[1]:.3g}"
-        )
-        for group, found in spreads.items():
-            forms[f"measured {group}"] = ", ".join(f"{v:g} V {s:.4f}" for v, s in found.items())
-    return forms
 
 
 def offset_sigma(balances: list[tuple[float, float]], path: float) -> float:

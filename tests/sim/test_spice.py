@@ -226,31 +226,32 @@ def test_points_are_held_out():
 
 @pytest.mark.parametrize("supply", HELD_OUT_V)
 def test_model_delay_and_decision_against_the_deck(simulator, model, supply):
-    """Delay within 30 % at a LRS of 15 kilohm; decisions equal, both bits, both inputs."""
+    """Delay within 20 % at a LRS of 15 kilohm; decisions equal, both bits, both inputs."""
     pairs = [(75e3, 15e3), (15e3, 75e3), (22e3, 15e3)]
     outcomes = measure.senses(supply, [Amplifier(*p, x=x) for p in pairs for x in (0, 1)])
     got = np.array([o["q"] for o in outcomes]).reshape(3, 2)
     np.testing.assert_array_equal(model.decide(np.array(pairs), supply, 1e5), got)
     deck = outcomes[1]["delay_s"]
-    assert float(model.delay_s(np.array(pairs[0]), supply)) == pytest.approx(deck, rel=0.30)
+    assert float(model.delay_s(np.array(pairs[0]), supply)) == pytest.approx(deck, rel=0.20)
 
 
 @pytest.mark.parametrize("supply", HELD_OUT_V)
 def test_model_energy_against_the_deck(simulator, model, supply):
-    """Within 30 %."""
-    assert model.energy_j(supply) == pytest.approx(measure.energy(supply)["energy_j"], rel=0.30)
+    """Within 10 %."""
+    assert model.energy_j(supply) == pytest.approx(measure.energy(supply)["energy_j"], rel=0.10)
 
 
-def test_model_failures_against_the_deck(simulator, model):
-    """Spread of all groups together at a held-out supply and resistance, within 40 %."""
-    supply, low = 0.95, 15e3
+@pytest.mark.parametrize("supply", [0.78, 0.95])
+def test_model_failures_against_the_deck(simulator, model, supply):
+    """Spread of all groups together at held-out supplies and resistance, within 35 %."""
+    low = 15e3
     shifts = measure.draw_shifts(list(decks.GROUPS), 16, seed=11, matched=True)
     pairs = measure.balance(supply, shifts, [low] * 16, steps=6)
     path = model.path_ohm(supply)
     deck = np.std([np.log((bl + path) / (blb + path)) for bl, blb in pairs])
-    drive = model.overdrive_v(supply)
-    expected = np.sqrt(sum(o.ln(drive) ** 2 for o in (model.cell, model.latch, model.xnor)))
-    assert expected == pytest.approx(deck, rel=0.40)
+    steepness = model.steepness_per_v(supply)
+    expected = np.sqrt(sum(o.ln(steepness) ** 2 for o in (model.cell, model.latch, model.xnor)))
+    assert expected == pytest.approx(deck, rel=0.35)
 
 
 def test_committed_parameters_say_how_they_were_made():
@@ -265,6 +266,7 @@ def test_committed_parameters_say_how_they_were_made():
 def test_fit_recovers_a_model_it_is_given(pdk):
     """Rows computed from known parameters, not from decks."""
     threshold, slope, path, f = 0.85, 0.06, 8e3, 1.8e-13
+    drive_f, precharge = 1.2e-13, {"cell": 0.03, "xnor": 0.0, "latch": 0.0}
     line_f = decks.LOADS.bit_line_f + decks.transistor_loads_f()
 
     def drive(v):
@@ -275,7 +277,7 @@ def test_fit_recovers_a_model_it_is_given(pdk):
 
     rows = {"delay": [], "energy": [], "path": [], "balance": {}, "decks": 0}
     for v in fit.SUPPLIES_V:
-        rows["energy"].append((v, f * v * v))
+        rows["energy"].append((v, f * v * v + drive_f * v * drive(v)))
         rows["path"].append((v, path_ohm(v)))
         for low in fit.LOW_OHM:
             for ratio in fit.RATIOS:
@@ -283,22 +285,27 @@ def test_fit_recovers_a_model_it_is_given(pdk):
                 slow = drive(1.2) / drive(v)
                 seconds = (1e-9 + 1e-10 * max(np.log(1 / s), 0)) * slow**0.9
                 rows["delay"].append((v, low, low * ratio,
-                                      seconds + 0.6 * line_f * (low + path_ohm(v))))
+                                      seconds + 0.6 * line_f * low * slow**0.5))
     for group in decks.GROUPS:
         for v in fit.MISMATCH_V:
-            sigma = np.hypot(0.01, 0.004 / drive(v))
+            steepness = 1 / (1 + np.exp(-(v - threshold) / slope)) / drive(v)
+            sigma = np.hypot(0.01, 0.004 * steepness - precharge[group])
             high = (10e3 + path_ohm(v)) * np.exp(sigma / np.sqrt(2)) - path_ohm(v)
             rows["balance"][group, v] = [(high, 10e3), (10e3, high)]
     tree, _ = fit.fit(rows)
-    for key, expected in [("threshold_v", threshold), ("slope_v", slope), ("path_ohm", path),
-                          ("energy_f", f)]:
+    for key, expected in [("threshold_v", threshold), ("slope_v", slope), ("path_ohm", path)]:
         assert tree[key]["value"] == pytest.approx(expected, rel=0.01), key
-    delay = {"intrinsic_s": 1e-9, "regeneration_s": 1e-10, "exponent": 0.9, "line_share": 0.6}
+    assert tree["energy"]["supply_f"]["value"] == pytest.approx(f, rel=0.01)
+    assert tree["energy"]["drive_f"]["value"] == pytest.approx(drive_f, rel=0.01)
+    delay = {"intrinsic_s": 1e-9, "regeneration_s": 1e-10, "exponent": 0.9, "line_share": 0.6,
+             "line_exponent": 0.5}
     for key, expected in delay.items():
         assert tree["delay"][key]["value"] == pytest.approx(expected, rel=0.01), key
     for group in decks.GROUPS:
         assert tree["offset"][group]["fixed_ln"]["value"] == pytest.approx(0.01, rel=0.01)
         assert tree["offset"][group]["mismatch_v"]["value"] == pytest.approx(0.004, rel=0.01)
+        found = tree["offset"][group]["precharge_ln"]["value"]
+        assert found == pytest.approx(precharge[group], rel=0.01, abs=1e-4)
 
 
 # command line and messages
