@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from behavioral_models.codes import MAX_CHECK_BITS, LinearCode, bit_error_rate, sec, secded
+from tests.close import close
 from tests.needs import need
 
 SEC_SIZES = [(7, 4), (12, 8), (21, 16), (38, 32), (71, 64)]
@@ -156,10 +157,10 @@ def test_error_rate_is_the_sum_over_all_error_patterns(code):
     wrong = code.decode(read)[0].sum(axis=1)
     weight = read.sum(axis=1)
     for w in range(code.n + 1):
-        assert code.wrong_data_bits[w] == pytest.approx(wrong[weight == w].mean(), rel=1e-14)
+        assert code.wrong_data_bits[w] == close(wrong[weight == w].mean(), rel=1e-14)
     for p in (1e-6, 1e-3, 0.1, 0.5, 0.9):
         expected = (wrong * p**weight * (1 - p) ** (code.n - weight)).sum() / code.k
-        assert bit_error_rate(code, p) == pytest.approx(expected, rel=1e-12)
+        assert bit_error_rate(code, p) == close(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("code", [sec(64), secded(64)], ids=repr)
@@ -175,8 +176,8 @@ def test_two_errors_set_the_slope_at_low_rates(code):
     """Analytic: residual = p^2 (wrong data bits over all double errors) / k."""
     wrong = code.decode(flips(code.n, 2))[0].sum()
     for p in (1e-6, 1e-8):
-        assert bit_error_rate(code, p) == pytest.approx(wrong / code.k * p**2, rel=300 * p)
-    assert code.wrong_data_bits[2] == pytest.approx(wrong / comb(code.n, 2))
+        assert bit_error_rate(code, p) == close(wrong / code.k * p**2, rel=300 * p)
+    assert code.wrong_data_bits[2] == close(wrong / comb(code.n, 2))
     np.testing.assert_array_equal(code.wrong_data_bits[:2], 0)
 
 
@@ -184,8 +185,8 @@ def test_two_errors_set_the_slope_at_low_rates(code):
 def test_perfect_codes_have_their_textbook_slope(m):
     """Hamming: every double error becomes a triple one, so 3 (n - 1) / 2 p^2; extended: n - 1."""
     n = 2**m - 1
-    assert bit_error_rate(sec(n - m), 1e-7) == pytest.approx(1.5 * (n - 1) * 1e-14, rel=1e-4)
-    assert bit_error_rate(secded(n - m), 1e-7) == pytest.approx(n * 1e-14, rel=1e-4)
+    assert bit_error_rate(sec(n - m), 1e-7) == close(1.5 * (n - 1) * 1e-14, rel=1e-4)
+    assert bit_error_rate(secded(n - m), 1e-7) == close(n * 1e-14, rel=1e-4)
 
 
 @pytest.mark.parametrize("code", CODES, ids=repr)
@@ -195,7 +196,7 @@ def test_error_rate_is_monotone_and_vectorised(code):
     assert residual.shape == (3, 20)
     assert (np.diff(residual.ravel()) > 0).all()
     assert bit_error_rate(code, 0.0) == 0
-    assert bit_error_rate(code, 0.5) == pytest.approx(0.5)
+    assert bit_error_rate(code, 0.5) == close(0.5)
     low = rates.ravel() < 1e-3
     assert (residual.ravel()[low] < rates.ravel()[low]).all()
 

@@ -15,6 +15,7 @@ from behavioral_models.geometry import TINY
 from behavioral_models.memristor import Condition, Empirical, LogNormal
 from behavioral_models.parameter_files import Parameters, load
 from behavioral_models.xpcsa import Amplifier
+from tests.close import close
 
 AT = {"set_compliance_a": 55e-6, "reset_v": 2.5, "pulse_s": 1e-6}
 TRUE = {"lrs": (9e3, 0.2, 0.7), "hrs": (2e5, 0.35, 0.2)}
@@ -52,11 +53,11 @@ class TestFit:
             error = spread * math.sqrt(share / 400 + (1 - share) / 4800)
             assert abs(math.log10(got["median_ohm"] / median)) < 4 * error
             # variance between devices is known to sqrt(2 / 400) of itself
-            assert got["spread_decades"] == pytest.approx(spread, rel=4 * share * 0.04 + 0.04)
+            assert got["spread_decades"] == close(spread, rel=4 * share * 0.04 + 0.04)
             assert abs(got["device_share"] - share) < 4 * (share * 0.075 * (1 - share) + 0.005)
-            assert number(f"{state}.median_ohm") == pytest.approx(got["median_ohm"])
-            assert number(f"{state}.spread_decades") == pytest.approx(got["spread_decades"])
-            assert number(f"{state}.device_share") == pytest.approx(got["device_share"])
+            assert number(f"{state}.median_ohm") == close(got["median_ohm"])
+            assert number(f"{state}.spread_decades") == close(got["spread_decades"])
+            assert number(f"{state}.device_share") == close(got["device_share"])
             assert got["lognormal_p"] > 1e-3
 
     def test_round_trip_through_the_model(self, tmp_path):
@@ -116,7 +117,7 @@ class TestFit:
         for state, values in ohm.items():
             shape = getattr(states, state).distribution
             assert isinstance(shape, Empirical)
-            assert shape.ohm(0.0) == pytest.approx(np.median(values))
+            assert shape.ohm(0.0) == close(np.median(values))
             np.testing.assert_allclose(shape.ohm(shape.score(values)), values)
 
     def test_the_logarithm_is_tested_for_normality(self, tmp_path):
@@ -228,7 +229,7 @@ class TestCalibration:
     """The committed numbers are what the fits give; none is written here."""
 
     def test_median(self):
-        assert calibration._fit_median(WEAK) == pytest.approx(
+        assert calibration._fit_median(WEAK) == close(
             WEAK.number("hrs.median_ohm"), rel=1e-3)
 
     def test_median_has_a_closed_form(self):
@@ -236,10 +237,10 @@ class TestCalibration:
         spread = WEAK.number("hrs.spread_decades")
         assert spread == WEAK.number("lrs.spread_decades")
         expected = WEAK.number("lrs.median_ohm") * 10 ** (2 * spread * norm.isf(0.012))
-        assert WEAK.number("hrs.median_ohm") == pytest.approx(expected, rel=1e-3)
+        assert WEAK.number("hrs.median_ohm") == close(expected, rel=1e-3)
 
     def test_ageing(self):
-        assert calibration._fit_ageing(STRONG) == pytest.approx(
+        assert calibration._fit_ageing(STRONG) == close(
             STRONG.number("ageing.hrs_decades_per_decade"), rel=1e-3)
 
     def test_ageing_meets_fig_6(self):
@@ -247,15 +248,15 @@ class TestCalibration:
         strong = Condition(STRONG)
         rate = [strong.at(cycles=c).of_one_device().single_ended_error_rate()
                 for c in (1e6, 5e6, 1e7)]
-        assert rate[0] < 1e-3 < rate[2] and rate[1] == pytest.approx(1e-3, rel=0.01)
+        assert rate[0] < 1e-3 < rate[2] and rate[1] == close(1e-3, rel=0.01)
 
     def test_mismatch_of_the_array(self):
         array = load("jebali_2024/array_amplifier")
         committed = array.number("offset.cell.fixed_ln")
         low = WEAK.number("lrs.median_ohm")
-        assert calibration._fit_mismatch(array, low) == pytest.approx(committed, rel=1e-3)
+        assert calibration._fit_mismatch(array, low) == close(committed, rel=1e-3)
         path = array.number("path_ohm")
-        assert committed == pytest.approx(math.log((5 * low + path) / (low + path)) / 3, rel=1e-3)
+        assert committed == close(math.log((5 * low + path) / (low + path)) / 3, rel=1e-3)
 
     def test_targets_are_met_within_a_factor_of_2(self):
         factors = np.exp(residuals(Amplifier(AMPLIFIER), Condition(CHIP)))
@@ -311,7 +312,7 @@ class TestCalibration:
         }  # fmt: skip
         assert AMPLIFIER.number("offset.xnor.mismatch_v") == AMPLIFIER.number(
             "offset.cell.mismatch_v"), "set equal in the fit"
-        assert CHIP.number("energy.set_j") == pytest.approx(
+        assert CHIP.number("energy.set_j") == close(
             2 * CHIP.number("programming.set_compliance_a") * CHIP.number("programming.pulse_s"),
             rel=1e-4)
 
@@ -336,7 +337,7 @@ class TestCalibration:
                 name, "", "", "", t).rows()) for t in (tree, files[name]))
             assert one.keys() == two.keys()
             for key in one:
-                assert one[key][0] == pytest.approx(two[key][0], rel=1e-3), (name, key)
+                assert one[key][0] == close(two[key][0], rel=1e-3), (name, key)
                 assert one[key][1:] == two[key][1:]
 
     def test_a_file_with_other_numbers_is_a_copy(self):

@@ -21,6 +21,7 @@ from behavioral_models.memristor import (
     States,
 )
 from behavioral_models.parameter_files import Parameters, available, load
+from tests.close import close
 
 WEAK = Condition("jebali_2024/weak_set")
 STRONG = Condition("jebali_2024/strong")
@@ -103,15 +104,15 @@ class TestDistributions:
         shape, body = LogNormalTail(1e5, 0.2, -1.0, 0.5), LogNormal(1e5, 0.2)
         above = np.linspace(-1, 5, 30)
         np.testing.assert_allclose(shape.ohm(above), body.ohm(above), rtol=1e-12)
-        assert math.log10(shape.ohm(-3.0)) == pytest.approx(5 - 0.2 - 2 * 0.5)
+        assert math.log10(shape.ohm(-3.0)) == close(5 - 0.2 - 2 * 0.5)
 
     def test_empirical_has_the_measured_quantiles(self):
         shape = Empirical(POINTS[::-1])
         quantiles = norm.ppf((np.arange(7) + 0.5) / 7)
         np.testing.assert_allclose(shape.ohm(quantiles), POINTS, rtol=1e-12)
         slope = (4.9 - 3.0) / (quantiles[-1] - quantiles[0])
-        assert math.log10(shape.ohm(quantiles[-1] + 2)) == pytest.approx(4.9 + 2 * slope)
-        assert math.log10(shape.ohm(quantiles[0] - 2)) == pytest.approx(3.0 - 2 * slope)
+        assert math.log10(shape.ohm(quantiles[-1] + 2)) == close(4.9 + 2 * slope)
+        assert math.log10(shape.ohm(quantiles[0] - 2)) == close(3.0 - 2 * slope)
 
     @pytest.mark.parametrize("ohm", [[], [1e4], [1e4, 1e4], [0, 1e4], [-1, 1e4], [[1, 2], [3, 4]]])
     def test_empirical_refuses_what_is_no_distribution(self, ohm):
@@ -141,7 +142,7 @@ class TestDeviceAndCycle:
         state = State(SHAPES["lognormal_tail"], share)
         one = state.of_one_device(device)
         for cycle in (-3.0, 0.0, 0.5, 4.0):
-            assert one.ohm(9.9, cycle) == pytest.approx(state.ohm(device, cycle), rel=1e-7)
+            assert one.ohm(9.9, cycle) == close(state.ohm(device, cycle), rel=1e-7)
             assert one.distribution.score(one.distribution.ohm(cycle)) == pytest.approx(
                 cycle, abs=1e-5)
 
@@ -150,7 +151,7 @@ class TestDeviceAndCycle:
         states = lognormal_states(1e4, 1e5, 0.3, 0.3)
         one = states.of_one_device()
         expected = norm.cdf(-0.5 / (0.3 * math.sqrt(0.7)))
-        assert one.single_ended_error_rate() == pytest.approx(expected, rel=1e-9)
+        assert one.single_ended_error_rate() == close(expected, rel=1e-9)
         always = States(*(State(s.distribution, 1.0) for s in (states.lrs, states.hrs)), 0, 0, 0)
         assert always.of_one_device().single_ended_error_rate() == 0
 
@@ -178,17 +179,17 @@ class TestDependences:
         (low, low_spread), (high, high_spread) = self.medians_and_spreads(set_compliance_a=55e-6)
         (low2, low_spread2), (high2, high_spread2) = self.medians_and_spreads(
             set_compliance_a=165e-6)
-        assert low - low2 == pytest.approx(math.log10(3))
-        assert high2 == pytest.approx(high)
-        assert low_spread / low_spread2 == pytest.approx(3**0.5)
-        assert high_spread / high_spread2 == pytest.approx(3**0.25)
+        assert low - low2 == close(math.log10(3))
+        assert high2 == close(high)
+        assert low_spread / low_spread2 == close(3**0.5)
+        assert high_spread / high_spread2 == close(3**0.25)
 
     def test_more_reset_voltage_and_time_raise_the_hrs_alone(self):
         lrs, hrs = self.medians_and_spreads()
         for other, decades in (({"reset_v": 1.5}, -0.5), ({"pulse_s": 1e-4}, 2 * 0.08)):
             lrs2, hrs2 = self.medians_and_spreads(**other)
-            assert lrs2 == pytest.approx(lrs)
-            assert hrs2 == pytest.approx((hrs[0] + decades, hrs[1]))
+            assert lrs2 == close(lrs)
+            assert hrs2 == close((hrs[0] + decades, hrs[1]))
 
     @pytest.mark.parametrize("better", [
         {"set_compliance_a": (20e-6, 55e-6, 100e-6, 200e-6)},
@@ -255,14 +256,14 @@ class TestAgeing:
         for cycles in (9, 99, 1e8 - 1):
             lost = np.log10(STRONG.at().hrs.distribution.ohm(0.0) /
                             STRONG.at(cycles=cycles).hrs.distribution.ohm(0.0))
-            assert lost == pytest.approx(slope * math.log10(1 + cycles))
+            assert lost == close(slope * math.log10(1 + cycles))
 
     def test_age_may_widen_both_states(self):
         condition = Condition(changed_file("jebali_2024/strong", ageing__spread_per_decade=0.1))
         for state in ("lrs", "hrs"):
             young, old = (np.ptp(np.log10(getattr(condition.at(cycles=c), state).distribution.ohm(
                 [0.0, 1.0]))) for c in (0, 999))
-            assert old == pytest.approx(young * 1.3)
+            assert old == close(young * 1.3)
 
     def test_the_endurance_condition_does_not_age(self):
         """Hirtzlin 2020, Section 3.1: no degradation over more than ten billion cycles."""
@@ -278,30 +279,30 @@ class TestSingleEndedErrors:
         reference = states.reference_ohm()
         low, high = states.lrs.distribution, states.hrs.distribution
         above, below = norm.sf(low.score(reference)), norm.cdf(high.score(reference))
-        assert above == pytest.approx(below, rel=1e-6)
-        assert states.single_ended_error_rate() == pytest.approx(above, rel=1e-6)
+        assert above == close(below, rel=1e-6)
+        assert states.single_ended_error_rate() == close(above, rel=1e-6)
 
     def test_equal_spreads_have_the_closed_form_and_the_optimum(self):
         """Phi(-d / 2 s) at the geometric mean of the medians; any other reference errs more."""
         states = lognormal_states(1e4, 1e5, 0.25, 0.25)
-        assert states.reference_ohm() == pytest.approx(math.sqrt(1e4 * 1e5))
+        assert states.reference_ohm() == close(math.sqrt(1e4 * 1e5))
         best = states.single_ended_error_rate()
-        assert best == pytest.approx(norm.cdf(-0.5 / 0.25), rel=1e-9)
+        assert best == close(norm.cdf(-0.5 / 0.25), rel=1e-9)
         for factor in (0.5, 0.9, 1.1, 2.0):
             assert states.single_ended_error_rate(factor * states.reference_ohm()) > best
 
     def test_unequal_spreads_have_the_closed_form(self):
         """The reference lies spreads apart from each median in proportion: Phi(-d / (s1 + s2))."""
         states = lognormal_states(1e4, 1e5, 0.1, 0.3)
-        assert states.single_ended_error_rate() == pytest.approx(norm.cdf(-1 / 0.4), rel=1e-9)
-        assert math.log10(states.reference_ohm()) == pytest.approx(4 + 0.1 / 0.4)
+        assert states.single_ended_error_rate() == close(norm.cdf(-1 / 0.4), rel=1e-9)
+        assert math.log10(states.reference_ohm()) == close(4 + 0.1 / 0.4)
 
     @pytest.mark.parametrize("high_ohm", [1e4, 5e3])
     def test_states_that_met_or_crossed_still_have_a_reference(self, high_ohm):
         """d is 0 or negative then: half or more of the reads are wrong."""
         d = math.log10(high_ohm / 1e4)
         rate = lognormal_states(1e4, high_ohm, 0.2, 0.4).single_ended_error_rate()
-        assert rate == pytest.approx(norm.cdf(-d / 0.6), rel=1e-9)
+        assert rate == close(norm.cdf(-d / 0.6), rel=1e-9)
 
     @pytest.mark.parametrize("shift", [None, 0.5, 2.0])
     def test_against_counting(self, shift):
@@ -316,7 +317,7 @@ class TestSingleEndedErrors:
 
     def test_weak_set_errs_as_published(self):
         """1.2 % (Hirtzlin 2020, Section 3.1): what its HRS median was fitted to."""
-        assert WEAK.at().single_ended_error_rate() == pytest.approx(0.012, rel=1e-3)
+        assert WEAK.at().single_ended_error_rate() == close(0.012, rel=1e-3)
 
 
 class TestEnergy:
@@ -328,16 +329,16 @@ class TestEnergy:
     def test_table_1(self, name, low, high):
         """Hirtzlin 2020, Table 1: programming energy (SET/RESET)."""
         states = Condition(f"jebali_2024/{name}").at()
-        assert sorted((states.set_j, states.reset_j)) == pytest.approx([low, high])
+        assert sorted((states.set_j, states.reset_j)) == close([low, high])
 
     def test_energies_follow_the_pulse(self):
         """V I t: SET with compliance and time, RESET with voltage squared and time."""
         own = STRONG.at()
-        assert STRONG.at(set_compliance_a=100e-6).set_j == pytest.approx(own.set_j / 2)
-        assert STRONG.at(reset_v=2.0).reset_j == pytest.approx(own.reset_j * (2.0 / 2.5) ** 2)
+        assert STRONG.at(set_compliance_a=100e-6).set_j == close(own.set_j / 2)
+        assert STRONG.at(reset_v=2.0).reset_j == close(own.reset_j * (2.0 / 2.5) ** 2)
         longer = STRONG.at(pulse_s=3e-6)
-        assert longer.set_j == pytest.approx(3 * own.set_j)
-        assert longer.reset_j == pytest.approx(3 * own.reset_j)
+        assert longer.set_j == close(3 * own.set_j)
+        assert longer.reset_j == close(3 * own.reset_j)
         assert longer.form_j == own.form_j == 4e-9
         assert STRONG.at(cycles=1e6).set_j == own.set_j
 
@@ -390,4 +391,4 @@ class TestFiles:
 
         monkeypatch.setitem(DISTRIBUTIONS, "fixed", Fixed)
         condition = Condition(changed_file("jebali_2024/weak_set", lrs__distribution="fixed"))
-        assert condition.at().lrs.distribution.ohm(1.0) == pytest.approx(1e4 * 10**0.1)
+        assert condition.at().lrs.distribution.ohm(1.0) == close(1e4 * 10**0.1)

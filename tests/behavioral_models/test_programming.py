@@ -8,6 +8,7 @@ from behavioral_models.device_chip import DeviceChip
 from behavioral_models.geometry import JEBALI_2024, TEST_DIE, TINY, ChipGeometry
 from behavioral_models.macro import read_table
 from behavioral_models.programming import PowerSwitch, RailError, form, program, pulse_times
+from tests.close import close
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
 PULSED = (Operation.FORM, Operation.SET, Operation.RESET)
@@ -37,7 +38,7 @@ class TestPowerSwitch:
         for count, operation in enumerate((Operation.SET, Operation.RESET, Operation.SET), start=1):
             for _ in range(2):
                 switch.connect(operation)
-                assert switch.time_s == pytest.approx(count * 2 * RAIL_DEAD_TIME_S)
+                assert switch.time_s == close(count * 2 * RAIL_DEAD_TIME_S)
 
     @pytest.mark.parametrize("wanted", PULSED, ids=lambda o: o.name)
     @pytest.mark.parametrize("connected", [None, *Operation], ids=str)
@@ -80,7 +81,7 @@ class TestTimes:
     def test_the_whole_chip_as_published(self):
         """32,768 memristors x 10 us and x 6 us: the pulses of a serial chip (Jebali 2024)."""
         forming, programming = pulse_times(JEBALI_2024)
-        assert forming == pytest.approx(0.32768) and programming == pytest.approx(0.196608)
+        assert forming == close(0.32768) and programming == close(0.196608)
         chip = DeviceChip(JEBALI_2024, formed=False)
         formed, done = form(chip), program(chip, random_image(JEBALI_2024))
         assert formed.pulses == done.pulses == 32_768
@@ -96,14 +97,14 @@ class TestTimes:
         formed = form(chip, switch)
         change = 2 * RAIL_DEAD_TIME_S
         each = geometry.memristors * 2 * PULSE_SETUP_S
-        assert formed.time_s == pytest.approx(geometry.memristors * 10e-6 + each + 2 * change)
+        assert formed.time_s == close(geometry.memristors * 10e-6 + each + 2 * change)
         done = program(chip, random_image(geometry), switch)
         rows = geometry.macros * geometry.rows
         assert done.pulses == geometry.memristors
-        assert done.pulse_time_s == pytest.approx(pulse_times(geometry)[1])
-        assert done.time_s == pytest.approx(
+        assert done.pulse_time_s == close(pulse_times(geometry)[1])
+        assert done.time_s == close(
             geometry.memristors * 6e-6 + each + (2 * rows + 1) * change)
-        assert switch.time_s == pytest.approx((2 + 2 * rows + 1) * change)
+        assert switch.time_s == close((2 + 2 * rows + 1) * change)
 
     def test_forming_again_takes_nothing(self):
         chip = DeviceChip(TINY, formed=False)
@@ -125,8 +126,8 @@ class TestEnergy:
         chip = DeviceChip(JEBALI_2024, formed=False)
         states = chip.array.states
         formed, done = form(chip), program(chip, random_image(JEBALI_2024))
-        assert formed.energy_j == pytest.approx(32_768 * states.form_j)
-        assert done.energy_j == pytest.approx(16_384 * (states.set_j + states.reset_j))
+        assert formed.energy_j == close(32_768 * states.form_j)
+        assert done.energy_j == close(16_384 * (states.set_j + states.reset_j))
 
 
 class TestProgram:
@@ -214,7 +215,7 @@ class TestRetries:
         extra = 128 * second.retried_rows
         assert second.pulses - first.pulses == extra
         states = once.array.states
-        assert second.energy_j - first.energy_j == pytest.approx(
+        assert second.energy_j - first.energy_j == close(
             extra / 2 * (states.set_j + states.reset_j))
         assert second.time_s > first.time_s + 6e-6 * extra
 

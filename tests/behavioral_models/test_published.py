@@ -17,6 +17,7 @@ from behavioral_models.geometry import ChipGeometry
 from behavioral_models.macro import read_table
 from behavioral_models.memristor import Condition, LogNormal, State, States
 from behavioral_models.xpcsa import Amplifier
+from tests.close import close
 
 ARRAY = Amplifier("jebali_2024/array_amplifier")
 WEAK = Condition("jebali_2024/weak_set")
@@ -86,9 +87,9 @@ def test_what_the_published_pair_of_rates_does_not_determine(typical_ohm):
     rates = []
     for spread in (0.25, 0.30, 0.35, 0.40):
         states = refitted(typical_ohm, spread)
-        assert states.single_ended_error_rate() == pytest.approx(0.012, rel=1e-6)
+        assert states.single_ended_error_rate() == close(0.012, rel=1e-6)
         ideal = ARRAY.bit_error_rate(states, VDD, CLOCK, ideal=True)
-        assert ideal == pytest.approx(norm.sf(math.sqrt(2) * norm.isf(0.012)), rel=1e-6)
+        assert ideal == close(norm.sf(math.sqrt(2) * norm.isf(0.012)), rel=1e-6)
         rates.append(ARRAY.bit_error_rate(states, VDD, CLOCK))
     assert rates == sorted(rates, reverse=True)
     assert all(0.002 / 1.5 < rate < 0.002 * 1.5 for rate in rates[1:])
@@ -172,7 +173,7 @@ def test_ideal_pairs_gain_what_secded_gains(rate):
         middle = (low + high) / 2
         moved = apart(middle)
         low, high = (middle, high) if moved.single_ended_error_rate() > rate else (low, middle)
-    assert moved.single_ended_error_rate() == pytest.approx(rate, rel=1e-6)
+    assert moved.single_ended_error_rate() == close(rate, rel=1e-6)
     ideal = ARRAY.bit_error_rate(moved, VDD, CLOCK, ideal=True)
     assert 0.5 < ideal / bit_error_rate(secded(4), rate) < 2
 

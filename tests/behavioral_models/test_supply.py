@@ -21,6 +21,7 @@ from behavioral_models.supply import (
     operating_point,
     sustained_clock,
 )
+from tests.close import close
 from tests.needs import need
 
 need("figures")
@@ -59,7 +60,7 @@ class TestSolarCell:
         for suns in SUNS:
             current = CELL.current(0.9, suns)
             back = pvsystem.v_from_i(current=current, method="brentq", **pvlib_arguments(suns))
-            assert back == pytest.approx(0.9, rel=1e-9)
+            assert back == close(0.9, rel=1e-9)
 
     @pytest.mark.parametrize("suns", SUNS)
     def test_current_solves_the_equation_of_the_docstring(self, suns):
@@ -81,7 +82,7 @@ class TestSolarCell:
         assert (v, suns) == (1.23, 8)
         assert CELL.open_circuit_v(suns) == pytest.approx(v, abs=1e-5)
         photocurrent = suns * CELL.photocurrent_a - v / CELL.shunt_resistance_ohm
-        assert CELL.saturation_current_a == pytest.approx(
+        assert CELL.saturation_current_a == close(
             photocurrent / np.expm1(v / CELL.diode_v), rel=1e-4)
 
     def test_current_at_open_circuit_is_none_and_voltage_rises_with_light(self):
@@ -101,7 +102,7 @@ class TestSolarCell:
         assert CELL.maximum_power([[1, 8]]).power_w.shape == (1, 2)
         by_bishop = singlediode.bishop88_mpp(
             *(pvlib_arguments(8)[key] for key in pvlib_arguments(8)))
-        assert found.power_w[0] == pytest.approx(float(by_bishop[2]), rel=1e-6)
+        assert found.power_w[0] == close(float(by_bishop[2]), rel=1e-6)
 
     def test_assumed_cell_is_not_better_than_its_coated_class(self):
         """Plausibility of what is assumed: below the 18.7 % of ref. 27, degraded at 0.08 suns."""
@@ -144,7 +145,7 @@ class TestSolarCell:
 
 class TestChipLoad:
     def test_published_energy_and_its_square_law(self):
-        assert LOAD.energy_j(0.7) == pytest.approx(45e-9, rel=1e-12)
+        assert LOAD.energy_j(0.7) == close(45e-9, rel=1e-12)
         v = np.linspace(0.1, 1.3, 7)
         np.testing.assert_allclose(LOAD.energy_j(v) / v**2, 45e-9 / 0.49, rtol=1e-12)
 
@@ -158,18 +159,18 @@ class TestChipLoad:
     @given(v=st.floats(0.01, 1.3), clock=st.floats(1e3, 1e8))
     def test_current_is_energy_a_second_over_the_supply(self, v, clock):
         power = LOAD.energy_j(v, clock) * LOAD.inferences_per_second(clock)
-        assert LOAD.current(v, clock) == pytest.approx(power / v, rel=1e-12)
+        assert LOAD.current(v, clock) == close(power / v, rel=1e-12)
         slower = LOAD.current(v, clock / 2)
         assert LOAD.leakage_current(v) < slower < LOAD.current(v, clock)
 
     def test_leakage(self):
-        assert LOAD.leakage_current(1.2) == pytest.approx(LOAD.leakage_a)
+        assert LOAD.leakage_current(1.2) == close(LOAD.leakage_a)
         assert LOAD.leakage_current(0) == 0
         assert (np.diff(LOAD.leakage_current(np.linspace(0, 1.3, 20))) > 0).all()
 
     def test_frequency_limit_is_fitted_between_what_works_and_what_does_not(self):
-        assert LOAD.maximum_clock_hz(0.7) == pytest.approx(np.sqrt(10e6 * 33e6), rel=0.01)
-        assert LOAD.maximum_clock_hz(0.8) == pytest.approx(np.sqrt(33e6 * 66e6), rel=0.01)
+        assert LOAD.maximum_clock_hz(0.7) == close(np.sqrt(10e6 * 33e6), rel=0.01)
+        assert LOAD.maximum_clock_hz(0.8) == close(np.sqrt(33e6 * 66e6), rel=0.01)
 
     @pytest.mark.parametrize(("v", "clock_hz", "works"), [
         (0.7, 10e6, True), (0.7, 33e6, False), (0.8, 33e6, True), (0.8, 66e6, False),
@@ -185,7 +186,7 @@ class TestChipLoad:
         assert (np.diff(limit[v > LOAD.threshold_v]) > 0).all()
         a, vt = LOAD.exponent, LOAD.threshold_v
         expected = LOAD.limit_clock_hz * (((1.1 - vt) ** a / 1.1) / ((0.7 - vt) ** a / 0.7))
-        assert LOAD.maximum_clock_hz(1.1) == pytest.approx(expected)
+        assert LOAD.maximum_clock_hz(1.1) == close(expected)
 
     def test_nothing_works_below_brown_out(self):
         works = LOAD.functional(np.array([0, 0.6, 0.679, 0.68, 1.2])[:, None], [1.0, 1e6])
@@ -254,7 +255,7 @@ class TestOperatingPoint:
         point = operating_point(CELL, LOAD, suns, clock_hz)
         assert point.state is ChipState.OFF
         assert not point.functional
-        assert point.current_a == pytest.approx(LOAD.leakage_current(point.vdd_v))
+        assert point.current_a == close(LOAD.leakage_current(point.vdd_v))
         assert point.vdd_v > 0
 
     def test_a_clock_above_the_limit_is_told_apart(self):
@@ -300,7 +301,7 @@ def check_order(history, duration):
     for index, record in enumerate(history.inferences):
         assert record.index == index
         assert end <= record.first_start_s + 1e-12
-        assert record.end_s - record.start_s == pytest.approx(duration)
+        assert record.end_s - record.start_s == close(duration)
         assert (record.attempts == 1) == (record.first_start_s == record.start_s)
         assert LOAD.stop_v <= record.lowest_vdd_v <= record.vdd_v + 1e-12
         end = record.end_s
@@ -332,24 +333,24 @@ class TestSupplyTrace:
         assert brown_out.rail is Rail.OFF
         assert restart.rail is Rail.VDD
         assert brown_out.inference == restart.inference == 3
-        assert brown_out.time_s == pytest.approx((3.4 + 0.1 * 0.52 / 0.7) * INFERENCE_S)
-        assert restart.time_s == pytest.approx((3.6 + 0.1 * 0.23 / 0.7) * INFERENCE_S)
+        assert brown_out.time_s == close((3.4 + 0.1 * 0.52 / 0.7) * INFERENCE_S)
+        assert restart.time_s == close((3.6 + 0.1 * 0.23 / 0.7) * INFERENCE_S)
         repeated = history.inferences[3]
-        assert repeated.first_start_s == pytest.approx(3 * INFERENCE_S)
+        assert repeated.first_start_s == close(3 * INFERENCE_S)
         assert repeated.start_s == restart.time_s
-        assert repeated.lowest_vdd_v == pytest.approx(LOAD.restart_v)
+        assert repeated.lowest_vdd_v == close(LOAD.restart_v)
 
     def test_dip_within_hysteresis_triggers_nothing(self):
         history = self.run([0, 2.5, 2.6, 2.7, 5], [0.9, 0.9, 0.6801, 0.9, 0.9])
         assert kinds(history) == [EventKind.START]
         lowest = [record.lowest_vdd_v for record in history.inferences]
         np.testing.assert_allclose(lowest, [0.9, 0.9, 0.6801, 0.9, 0.9])
-        assert history.inferences[2].vdd_v == pytest.approx(0.9)
+        assert history.inferences[2].vdd_v == close(0.9)
 
     def test_a_stopped_chip_waits_for_the_restart_voltage(self):
         history = self.run([0, 1, 2, 3, 4, 5], [0.72, 0.72, 0.729, 0.70, 0.74, 0.74])
         assert kinds(history) == [EventKind.START]
-        assert history.events[0].time_s == pytest.approx(3.75 * INFERENCE_S)
+        assert history.events[0].time_s == close(3.75 * INFERENCE_S)
         assert len(history.inferences) == 1
 
     def test_only_below_the_stop_voltage_is_a_brown_out(self):
@@ -480,7 +481,7 @@ class TestSolarTrace:
         t, v = history.time_s, history.vdd_v
         current = CELL.current(v, 0.08) - LOAD.current(v, 460e3)
         charge = np.sum((current[1:] + current[:-1]) / 2 * np.diff(t))
-        assert charge == pytest.approx(MANAGER.capacitance_f * (v[-1] - v[0]), rel=2e-2)
+        assert charge == close(MANAGER.capacitance_f * (v[-1] - v[0]), rel=2e-2)
 
     def test_bad_arguments_are_refused(self):
         run = MANAGER.on_cell

@@ -18,6 +18,7 @@ from sim.experiments.published_chips import (
     ChipMaker, chip_points, error_histogram, errors_at, paired_difference, pattern_set,
     random_patterns, rate_of, ratio, run_patterns,
 )
+from tests.close import close
 
 CHIPS = {"energy": None, "schmoo": 3, "neuron_map": 7, "threshold_rows": 3,
          "neuron_error_supply": 3, "neuron_error_suns": 3}
@@ -136,12 +137,12 @@ def test_difference_and_ratio_of_paired_counts():
     slow = random.binomial(100, 0.1, 300)
     fast = slow + random.binomial(100, 0.1, 300)
     found = paired_difference(fast, slow, np.full(300, 200))
-    assert found["difference"] == pytest.approx((fast - slow).sum() / 60_000)
+    assert found["difference"] == close((fast - slow).sum() / 60_000)
     spread = 1.96 * (fast - slow).std() / np.sqrt(300) / 200  # normal approximation
     assert found["low"] == pytest.approx(found["difference"] - spread, abs=0.15 * spread)
     assert found["high"] == pytest.approx(found["difference"] + spread, abs=0.15 * spread)
     times = ratio(fast, slow)
-    assert times["ratio"] == pytest.approx(fast.sum() / slow.sum())
+    assert times["ratio"] == close(fast.sum() / slow.sum())
     assert 1.9 < times["low"] < times["ratio"] < times["high"] < 2.1
 
 
@@ -149,7 +150,7 @@ def test_difference_and_ratio_where_nothing_happens():
     none = np.zeros(100, dtype=int)
     bound = 1 - 0.025 ** (1 / 100)  # Clopper-Pearson: none of 100
     assert paired_difference(none, none, none + 9) == {
-        "difference": 0, "low": pytest.approx(-bound), "high": pytest.approx(bound)}
+        "difference": 0, "low": close(-bound), "high": close(bound)}
     assert ratio(none + 1, none)["ratio"] is None
     assert rate_of(none, 9)["chips_with_errors"] == 0
 
@@ -188,7 +189,7 @@ def test_schmoo():
         if cell["functional"]:
             error = cell["error"]
             assert error["trials"] == 3 * 117 * 128
-            assert cell["accuracy"] == pytest.approx(1 - error["errors"] / error["trials"])
+            assert cell["accuracy"] == close(1 - error["errors"] / error["trials"])
             assert error["low"] <= error["rate"] <= error["high"]
             share = cell["chips_with_errors"]
             assert share["errors"] == error["chips_with_errors"]
@@ -229,7 +230,7 @@ def test_neuron_map():
     assert persisting["errors"] <= found["series"][1]["error"]["errors"]
     assert persisting["rate"] > 0.5
     growth = statement("neuron_map", "more errors")["ratio"]
-    assert growth["ratio"] == pytest.approx(
+    assert growth["ratio"] == close(
         found["series"][1]["error"]["errors"] / found["series"][0]["error"]["errors"])
     assert growth["ratio"] > 1
 
@@ -294,7 +295,7 @@ def test_neuron_error_supply_statements():
         assert far["holds"] == (far["beyond_5"]["errors"] == 0)
     more = statement("neuron_error_supply", "at 0.9 V more errors")
     assert more["at_33_mhz"]["trials"] == 11 * 3 * 32 * 128
-    assert more["difference"]["difference"] == pytest.approx(
+    assert more["difference"]["difference"] == close(
         more["at_66_mhz"]["rate"] - more["at_33_mhz"]["rate"])
     assert more["difference"]["low"] <= more["difference"]["difference"]
     assert more["ratio"]["ratio"] > 1
@@ -320,7 +321,7 @@ def test_threshold_rows():
         if "what" in each:
             key = each["vdd_v"], each["clock_hz"]
             added = each["added_beyond_5"]
-            assert added["difference"] == pytest.approx(
+            assert added["difference"] == close(
                 series[*key, "both"]["beyond_5"]["rate"]
                 - series[*key, "weights"]["beyond_5"]["rate"])
             assert each["neurons_with_a_misread_threshold"]["trials"] == 3 * 128
@@ -351,7 +352,7 @@ def test_neuron_error_suns():
     assert list(series) == [None, 8.0, 0.8, 0.36, 0.08]
     for suns, each in series.items():
         expected = 1.2 if suns is None else operating_point(cell, LOAD, suns).vdd_v
-        assert each["vdd_v"] == pytest.approx(expected)
+        assert each["vdd_v"] == close(expected)
         assert each["functional"]
         assert each["trials"] == 3 * 32 * 128
         assert each["over_all"]["errors"] == sum(each["errors"])
@@ -359,7 +360,7 @@ def test_neuron_error_suns():
     assert totals == sorted(totals)
     assert totals[-1] > 0.01 and totals[0] < 0.001
     bench = statement("neuron_error_suns", "at 8 suns")
-    assert bench["difference"]["difference"] == pytest.approx(
+    assert bench["difference"]["difference"] == close(
         bench["at_8_suns"]["rate"] - bench["on_bench"]["rate"])
     dark = statement("neuron_error_suns", "at 0.08 suns")
     assert dark["holds"] and dark["more_than_at_8_suns"]["low"] > 0.01
@@ -376,10 +377,10 @@ def test_energy():
             if energy_j is not None:
                 switching_j = 45e-9 * (vdd_v / 0.7) ** 2
                 assert switching_j < energy_j < 1.25 * switching_j
-                assert share == pytest.approx(1 - switching_j / energy_j)
+                assert share == close(1 - switching_j / energy_j)
     assert by_clock[66e6]["energy_j"][supplies.index(0.8)] is None
     top = [each["energy_j"][supplies.index(1.2)] for each in found["series"]]
     assert top == sorted(top, reverse=True)  # the slower, the more leakage
-    assert statement("energy", "45 nJ")["energy_j"] == pytest.approx(45e-9, rel=2e-3)
+    assert statement("energy", "45 nJ")["energy_j"] == close(45e-9, rel=2e-3)
     assert statement("energy", "energy largely")["largest_change_from_10_to_66_mhz"] < 5e-3
     assert statement("energy", "energy proportional")["largest_deviation_at_10_mhz"] < 5e-3

@@ -17,6 +17,7 @@ from sim.spice.decks import Amplifier, Loads, amplifier_deck
 from sim.spice.models import Geometry
 from sim.spice.ngspice import Store
 from sim.tools import ToolError
+from tests.close import close
 from tests.needs import need
 
 
@@ -84,7 +85,7 @@ def test_energy_rises_with_the_square_of_the_supply(simulator):
     """Within 30 %: bit lines are precharged to a threshold below the supply, not to it."""
     capacitance = [measure.energy(v)["energy_j"] / v**2 for v in (0.75, 1.1, 1.7)]
     mean = float(np.mean(capacitance))
-    assert capacitance == pytest.approx([mean] * 3, rel=0.30)
+    assert capacitance == close([mean] * 3, rel=0.30)
     # the lines bound it: source line and twice the bit line's load, and some for the amplifier
     lines = decks.LOADS.source_line_f + 2 * decks.LOADS.bit_line_f
     assert decks.LOADS.source_line_f < min(capacitance) and max(capacitance) < lines
@@ -93,9 +94,9 @@ def test_energy_rises_with_the_square_of_the_supply(simulator):
 def test_loads_follow_the_array(pdk):
     half, full = Loads(rows=32, columns=32), Loads()
     assert full.source_line_f == 2 * half.source_line_f
-    assert full.word_line_f == pytest.approx(2 * half.word_line_f)
+    assert full.word_line_f == close(2 * half.word_line_f)
     drain = models.transistor(decks.ACCESS).drain_f
-    assert full.bit_line_f - half.bit_line_f == pytest.approx(32 * (drain + 3 * 0.2e-15))
+    assert full.bit_line_f - half.bit_line_f == close(32 * (drain + 3 * 0.2e-15))
 
 
 # level shifter
@@ -103,7 +104,7 @@ def test_loads_follow_the_array(pdk):
 
 def test_level_shifter_reaches_the_forming_rail(simulator):
     found = measure.shifter(1.2, 4.5)
-    assert found["works"] and found["high_v"] == pytest.approx(4.5, rel=0.01)
+    assert found["works"] and found["high_v"] == close(4.5, rel=0.01)
     assert abs(found["low_v"]) < 0.05 and 0 < found["rise_s"] < 50e-9
     # at least the word line, charged once from the rail
     assert found["energy_j"] > decks.LOADS.word_line_f * 4.5**2
@@ -112,7 +113,7 @@ def test_level_shifter_reaches_the_forming_rail(simulator):
 @pytest.mark.parametrize("supply", [0.7, 1.2])
 def test_level_shifter_reads_with_rails_at_the_supply(simulator, supply):
     found = measure.shifter(supply, supply)
-    assert found["works"] and found["high_v"] == pytest.approx(supply, rel=0.02)
+    assert found["works"] and found["high_v"] == close(supply, rel=0.02)
 
 
 # mismatch
@@ -145,8 +146,8 @@ def test_matched_draws_have_the_moments_of_the_pdk(pdk):
 def test_spread_of_thresholds_is_the_pdk_s(pdk):
     """Pelgrom: the 5 V nMOS has 8.2 mV um (models_global.spice), so 8.2 mV at 2 x 0.5 um."""
     narrow, wide = (models.transistor(Geometry("nfet_g5v0d10v5", w, 0.5)) for w in (2, 4))
-    assert narrow.sigma_vth_v == pytest.approx(8.2e-3)
-    assert wide.sigma_vth_v == pytest.approx(8.2e-3 / 2**0.5)
+    assert narrow.sigma_vth_v == close(8.2e-3)
+    assert wide.sigma_vth_v == close(8.2e-3 / 2**0.5)
 
 
 def test_failures_are_reproducible_and_fall_with_the_ratio(simulator):
@@ -174,7 +175,7 @@ def test_reduced_models_are_the_library_s(simulator):
         for lines in (ours, theirs)]
     for k in range(len(devices)):
         ours_a, theirs_a = (float(f[f"i(vd{k})"][0]) for f in found)
-        assert ours_a == pytest.approx(theirs_a, rel=1e-4)
+        assert ours_a == close(theirs_a, rel=1e-4)
 
 
 # store
@@ -211,7 +212,7 @@ def test_the_sweep_resumes(pdk, tmp_path, monkeypatch):
     store = Store(tmp_path)
     rows = fit.sweep(store, quiet=True)
     assert store.runs == len(fit.SUPPLIES_V) - 4
-    assert rows["path"] == [(v, pytest.approx(5e4)) for v in fit.SUPPLIES_V]
+    assert rows["path"] == [(v, close(5e4)) for v in fit.SUPPLIES_V]
 
 
 # the committed parameters against decks, at points of no fit
@@ -232,13 +233,13 @@ def test_model_delay_and_decision_against_the_deck(simulator, model, supply):
     got = np.array([o["q"] for o in outcomes]).reshape(3, 2)
     np.testing.assert_array_equal(model.decide(np.array(pairs), supply, 1e5), got)
     deck = outcomes[1]["delay_s"]
-    assert float(model.delay_s(np.array(pairs[0]), supply)) == pytest.approx(deck, rel=0.20)
+    assert float(model.delay_s(np.array(pairs[0]), supply)) == close(deck, rel=0.20)
 
 
 @pytest.mark.parametrize("supply", HELD_OUT_V)
 def test_model_energy_against_the_deck(simulator, model, supply):
     """Within 10 %."""
-    assert model.energy_j(supply) == pytest.approx(measure.energy(supply)["energy_j"], rel=0.10)
+    assert model.energy_j(supply) == close(measure.energy(supply)["energy_j"], rel=0.10)
 
 
 @pytest.mark.parametrize("supply", [0.78, 0.95])
@@ -251,7 +252,7 @@ def test_model_failures_against_the_deck(simulator, model, supply):
     deck = np.std([np.log((bl + path) / (blb + path)) for bl, blb in pairs])
     steepness = model.steepness_per_v(supply)
     expected = np.sqrt(sum(o.ln(steepness) ** 2 for o in (model.cell, model.latch, model.xnor)))
-    assert expected == pytest.approx(deck, rel=0.35)
+    assert expected == close(deck, rel=0.35)
 
 
 def test_committed_parameters_say_how_they_were_made():
@@ -294,16 +295,16 @@ def test_fit_recovers_a_model_it_is_given(pdk):
             rows["balance"][group, v] = [(high, 10e3), (10e3, high)]
     tree, _ = fit.fit(rows)
     for key, expected in [("threshold_v", threshold), ("slope_v", slope), ("path_ohm", path)]:
-        assert tree[key]["value"] == pytest.approx(expected, rel=0.01), key
-    assert tree["energy"]["supply_f"]["value"] == pytest.approx(f, rel=0.01)
-    assert tree["energy"]["drive_f"]["value"] == pytest.approx(drive_f, rel=0.01)
+        assert tree[key]["value"] == close(expected, rel=0.01), key
+    assert tree["energy"]["supply_f"]["value"] == close(f, rel=0.01)
+    assert tree["energy"]["drive_f"]["value"] == close(drive_f, rel=0.01)
     delay = {"intrinsic_s": 1e-9, "regeneration_s": 1e-10, "exponent": 0.9, "line_share": 0.6,
              "line_exponent": 0.5}
     for key, expected in delay.items():
-        assert tree["delay"][key]["value"] == pytest.approx(expected, rel=0.01), key
+        assert tree["delay"][key]["value"] == close(expected, rel=0.01), key
     for group in decks.GROUPS:
-        assert tree["offset"][group]["fixed_ln"]["value"] == pytest.approx(0.01, rel=0.01)
-        assert tree["offset"][group]["mismatch_v"]["value"] == pytest.approx(0.004, rel=0.01)
+        assert tree["offset"][group]["fixed_ln"]["value"] == close(0.01, rel=0.01)
+        assert tree["offset"][group]["mismatch_v"]["value"] == close(0.004, rel=0.01)
         found = tree["offset"][group]["precharge_ln"]["value"]
         assert found == pytest.approx(precharge[group], rel=0.01, abs=1e-4)
 
