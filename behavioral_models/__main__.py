@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         added.add_argument("--clock", type=float, default=33e6, help="clock of reads, hertz")
     calibrating = command(
         "calibrate", _calibrate, "show how the set jebali_2024 meets the figures it was fitted to",
-        "calibrate --write",
+        "calibrate",
     )  # fmt: skip
     calibrating.add_argument(
         "--write", action="store_true", help="fit anew, write the files (20 s)"

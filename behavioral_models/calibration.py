@@ -148,7 +148,8 @@ def calibrate() -> dict[str, float]:
         cost, (0.55, 0.1, 0.05, 5e-13, 110e-6), bounds=_BOUNDS, x_scale=_SCALES, diff_step=1e-2,
         max_nfev=20,
     ).x  # fmt: skip
-    fitted_chip = {"programming.set_compliance_a": best[4], "energy.set_j": 2 * best[4] * 6e-6}
+    pulse_s = chip.number("programming.pulse_s")
+    fitted_chip = {"programming.set_compliance_a": best[4], "energy.set_j": 2 * best[4] * pulse_s}
     amplifier = _amplifier(start, best[:4])
     write(folder / "published_chip.toml", _with(chip, fitted_chip).tree)
     write(folder / "amplifier.toml", amplifier.tree)

@@ -90,7 +90,6 @@ class DeviceChip:
         vdd_v: float,
         clock_hz: float,
         error_free_rows: range | None = None,
-        error_free: ArrayLike | None = None,
     ) -> NDArray[np.bool_]:
         """Read bits of the whole chip.
 
@@ -99,9 +98,7 @@ class DeviceChip:
         vdd_v, clock_hz : float
             Supply and clock.
         error_free_rows : range, optional
-            Rows (threshold rows, say) that read as programmed.
-        error_free : bool (macro, row, column), optional
-            What was programmed, if not through `program`.
+            Rows (threshold rows, say) that read as the image given to `program`.
 
         Returns
         -------
@@ -109,11 +106,10 @@ class DeviceChip:
         """
         read = self.read(slice(None), slice(None), vdd_v, clock_hz)
         if error_free_rows is not None:
-            image = self._image if error_free is None else check_image(self.geometry, error_free)
-            if image is None:
+            if self._image is None:
                 raise ValueError("Nothing was programmed that rows could read without errors")
             rows = list(error_free_rows)
-            read[:, rows] = read_table(image)[:, rows]
+            read[:, rows] = read_table(self._image)[:, rows]
         return read
 
     def read(

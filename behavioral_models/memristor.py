@@ -352,6 +352,11 @@ class Condition:
         self.reference = self._law = _programming(parameters)
         if parameters.has("base"):
             base = load(parameters.text("base"), "memristor")
+            if base.has("base"):
+                raise ValueError(
+                    f"Parameter file {self.name} builds on {base.name}, which builds on another: "
+                    f"name {base.text('base')} as its base"
+                )
             if base.set != self.set:
                 raise ValueError(
                     f"Parameter file {self.name} of set {self.set} builds on {base.name} of set "

@@ -347,8 +347,6 @@ class TestTable:
         assert (table[:, 58:] != read_table(image)[:, 58:]).any()
         assert (freed[:, 58:] == read_table(image)[:, 58:]).all()
         assert (freed[:, :58] == table[:, :58]).all()
-        given = device.table(0.7, 10e6, rows, error_free=~image)
-        assert (given[:, 58:] == read_table(~image)[:, 58:]).all()
         assert (device.table(0.7, 10e6, range(0)) == table).all()
 
     def test_what_was_never_programmed_cannot_be_free_of_errors(self):

@@ -351,6 +351,13 @@ class TestFiles:
         with pytest.raises(ValueError, match=message):
             Condition(other)
 
+    def test_a_base_has_no_base(self):
+        file = load("jebali_2024/strong")
+        tree = {**file.tree, "base": "jebali_2024/optimised_energy"}
+        message = "optimised_energy, which builds on another: name jebali_2024/weak_set as its base"
+        with pytest.raises(ValueError, match=message):
+            Condition(Parameters("mine", file.kind, file.set, file.about, tree))
+
     @pytest.mark.parametrize(("values", "message"), [
         ({"lrs__device_share": 1.5}, "lrs.device_share must be at least 0 and at most 1, not 1.5"),
         ({"lrs__device_share": -0.1}, "lrs.device_share must be at least 0 and at most 1"),
