@@ -19,8 +19,6 @@ from behavioral_models.constants import (
     PULSE_SETUP_S,
     RAIL_DEAD_TIME_S,
     RAILS,
-    RESET_PULSE_S,
-    SET_PULSE_S,
     VDD_V,
     VH_V,
     VM_V,
@@ -28,13 +26,8 @@ from behavioral_models.constants import (
     Rail,
 )
 from behavioral_models.device_chip import DeviceChip
-from behavioral_models.geometry import ChipGeometry
 
-__all__ = ["PowerSwitch", "ProgrammingReport", "RailError", "form", "program", "pulse_times"]
-
-_PULSE_S = {
-    Operation.FORM: FORM_PULSE_S, Operation.SET: SET_PULSE_S, Operation.RESET: RESET_PULSE_S
-}  # fmt: skip
+__all__ = ["PowerSwitch", "ProgrammingReport", "RailError", "form", "program"]
 
 
 class RailError(ValueError):
@@ -136,16 +129,6 @@ class ProgrammingReport:
     misread_cells: int = 0
 
 
-def pulse_times(geometry: ChipGeometry) -> tuple[float, float]:
-    """Pulse time of forming and of programming a whole chip, seconds (0.33 and 0.20 published)."""
-    pairs = geometry.memristors // 2
-    return 2 * pairs * FORM_PULSE_S, pairs * (SET_PULSE_S + RESET_PULSE_S)
-
-
-def _time_s(pulses: int, operation: Operation) -> float:
-    return pulses * (_PULSE_S[operation] + 2 * PULSE_SETUP_S)
-
-
 def form(chip: DeviceChip, switch: PowerSwitch | None = None) -> ProgrammingReport:
     """Form every memristor of a chip, one after another.
 
@@ -163,7 +146,7 @@ def form(chip: DeviceChip, switch: PowerSwitch | None = None) -> ProgrammingRepo
     pulse_time = count * FORM_PULSE_S
     return ProgrammingReport(
         pulses=count,
-        time_s=_time_s(count, Operation.FORM) + switch.time_s - before,
+        time_s=pulse_time + count * 2 * PULSE_SETUP_S + switch.time_s - before,
         pulse_time_s=pulse_time,
         energy_j=count * chip.array.states.form_j,
     )
@@ -179,6 +162,8 @@ def program(
     progress: Callable[[int], object] = lambda rows: None,
 ) -> ProgrammingReport:
     """Program a chip, row after row: SET pulses of the row, then RESET pulses.
+
+    Pulses are as long as the condition's (6 us for the published chip's).
 
     Parameters
     ----------
@@ -230,12 +215,12 @@ def program(
     finally:
         switch.connect(Operation.READ)  # no error leaves a high rail connected
     pairs = (macros * rows + retried) * columns
-    pulse_time = _time_s(pairs, Operation.SET) + _time_s(pairs, Operation.RESET)
+    pulse_time = 2 * pairs * chip.condition.reference.pulse_s
     states = chip.array.states
     return ProgrammingReport(
         pulses=2 * pairs,
-        time_s=pulse_time + switch.time_s - before,
-        pulse_time_s=pairs * (SET_PULSE_S + RESET_PULSE_S),
+        time_s=pulse_time + 2 * pairs * 2 * PULSE_SETUP_S + switch.time_s - before,
+        pulse_time_s=pulse_time,
         energy_j=pairs * (states.set_j + states.reset_j),
         retried_rows=retried,
         misread_cells=int(np.count_nonzero(wrong)),

@@ -7,7 +7,7 @@ from behavioral_models.constants import PULSE_SETUP_S, RAIL_DEAD_TIME_S, RAILS, 
 from behavioral_models.device_chip import DeviceChip
 from behavioral_models.geometry import JEBALI_2024, TEST_DIE, TINY, ChipGeometry
 from behavioral_models.macro import read_table
-from behavioral_models.programming import PowerSwitch, RailError, form, program, pulse_times
+from behavioral_models.programming import PowerSwitch, RailError, form, program
 from tests.close import close
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
@@ -80,15 +80,19 @@ class TestPowerSwitch:
 class TestTimes:
     def test_the_whole_chip_as_published(self):
         """32,768 memristors x 10 us and x 6 us: the pulses of a serial chip (Jebali 2024)."""
-        forming, programming = pulse_times(JEBALI_2024)
-        assert forming == close(0.32768) and programming == close(0.196608)
         chip = DeviceChip(JEBALI_2024, formed=False)
         formed, done = form(chip), program(chip, random_image(JEBALI_2024))
         assert formed.pulses == done.pulses == 32_768
-        assert formed.pulse_time_s == pytest.approx(0.328, abs=5e-4)
-        assert done.pulse_time_s == pytest.approx(0.197, abs=5e-4)
+        assert formed.pulse_time_s == close(0.32768)
+        assert done.pulse_time_s == close(0.196608)
         assert 0.33 == pytest.approx(formed.time_s, abs=5e-3)
         assert 0.20 == pytest.approx(done.time_s, abs=5e-3)
+
+    def test_pulses_are_the_conditions(self):
+        """Hirtzlin 2020, Table 1: 100 ns; forming is the chip's."""
+        chip = DeviceChip(TINY, "jebali_2024/optimised_energy", formed=False)
+        assert form(chip).pulse_time_s == close(TINY.memristors * 10e-6)
+        assert program(chip, random_image(TINY)).pulse_time_s == close(TINY.memristors * 100e-9)
 
     @pytest.mark.parametrize("geometry", [SMALLEST, TINY, TEST_DIE], ids=["least", "tiny", "die"])
     def test_what_a_serial_chip_spends(self, geometry):
@@ -101,7 +105,7 @@ class TestTimes:
         done = program(chip, random_image(geometry), switch)
         rows = geometry.macros * geometry.rows
         assert done.pulses == geometry.memristors
-        assert done.pulse_time_s == close(pulse_times(geometry)[1])
+        assert done.pulse_time_s == close(geometry.memristors * 6e-6)
         assert done.time_s == close(
             geometry.memristors * 6e-6 + each + (2 * rows + 1) * change)
         assert switch.time_s == close((2 + 2 * rows + 1) * change)

@@ -24,6 +24,7 @@ from sim.experiments import (
     sense_amplifier,
 )
 from sim.experiments.experiment import Options, plain
+from tests.close import close
 
 SEED = 3
 SMALL = ChipGeometry(banks=1, macros_per_bank=2, rows=64, columns=16, max_inputs=116)
@@ -130,11 +131,11 @@ def test_reading_rises_with_the_ratio(amplifier):
     ratio, rate = np.array(seen["ratio"]), np.array(seen["rate"], dtype=float)
     assert rate[ratio < 0.15].max() < 0.01 and rate[ratio > 7].min() > 0.99
     middle = np.interp(0.0, np.log(law["ratio"]), law["rate"])
-    assert middle == pytest.approx(0.5)
+    assert middle == close(0.5)
     assert rate[(ratio > 1.5) & (ratio < 2.5)].min() > rate[(ratio > 0.4) & (ratio < 0.7)].max()
     statements = amplifier["statements"]
     wrong = statements["wrong reads at exactly five, typical LRS (fitted)"]
-    assert wrong == pytest.approx(ndtr(-3), rel=1e-3)
+    assert wrong == close(ndtr(-3), rel=1e-3)
     assert statements["wrong reads of pairs that differ fivefold or more"]["high"] < 1e-3
 
 
@@ -166,7 +167,7 @@ def test_statement_of_the_weak_set(errors):
     statement = errors["statements"]["weak SET"]
     assert statement["single"]["low"] < 0.012 < statement["single"]["high"]  # fitted
     factor = statement["pair over published"]
-    assert factor["rate"] == pytest.approx(statement["pair"]["rate"] / 0.002)
+    assert factor["rate"] == close(statement["pair"]["rate"] / 0.002)
     agrees = factor["low"] >= 1 / 1.5 and factor["high"] <= 1.5
     assert statement["within a factor 1.5"] == agrees
     # cells share nothing: both kinds of interval are about as wide
@@ -177,12 +178,12 @@ def test_statement_of_the_weak_set(errors):
 
 def test_statement_of_the_code(errors):
     statement = errors["statements"]["ideal pairs over SECDED(8,4)"]
-    assert statement["single"][0] == pytest.approx(1e-5)
-    assert statement["single"][-1] == pytest.approx(1e-2)
+    assert statement["single"][0] == close(1e-5)
+    assert statement["single"][-1] == close(1e-2)
     assert 0.5 < statement["lowest"] < statement["highest"] < 2
     equal = [ndtr(math.sqrt(2) * ndtri(p)) / bit_error_rate(secded(4), p)
              for p in statement["single"]]
-    assert statement["factor, spreads 1 to 1"] == pytest.approx(equal)
+    assert statement["factor, spreads 1 to 1"] == close(equal)
     # the sweep's spreads are near equal, and equal spreads are the best there are
     assert np.all(np.array(statement["factor"]) >= 0.999 * np.array(equal))
     assert np.all(np.array(statement["factor, spreads 1 to 3"]) > np.array(statement["factor"]))
@@ -199,7 +200,7 @@ def test_account_is_refitted_and_ordered(errors):
         assert by.get((spread, ratio + 1, deviations), 1) > pair
     for spread in bit_errors.SPREADS:
         ideal = next(row["ideal"] for row in rows if row["spread_decades"] == spread)
-        assert ideal == pytest.approx(ndtr(math.sqrt(2) * ndtri(0.012)), rel=1e-3)
+        assert ideal == close(ndtr(math.sqrt(2) * ndtri(0.012)), rel=1e-3)
     assert account["lowest pair"] < 0.002 < account["highest pair"]
     assert 0 < account["within a factor 1.5 of published"] < len(rows)
 
@@ -211,7 +212,7 @@ def test_account_at_the_file_s_own_assumptions(errors):
     own = {"spread_decades": 0.35, "spread_ratio": 1.0, "deviations": 3.0}
     assert load(bit_errors.CONDITION).number("hrs.spread_decades") == 0.35
     pair = next(row["pair"] for row in rows if own.items() <= row.items())
-    assert pair == pytest.approx(amplifier.bit_error_rate(weak.at(), 1.2, 1e6), rel=1e-3)
+    assert pair == close(amplifier.bit_error_rate(weak.at(), 1.2, 1e6), rel=1e-3)
 
 
 # programming conditions
@@ -231,7 +232,7 @@ def test_errors_fall_with_compliance_voltage_and_time(conditions):
 
 def test_swept_counts_agree_with_the_integrals(conditions):
     sweep = conditions["sweep"]
-    places = [sweep["line_s"].index(pytest.approx(pulse)) for pulse in sweep["counted_s"]]
+    places = [sweep["line_s"].index(close(pulse)) for pulse in sweep["counted_s"]]
     agree = []
     for each in sweep["series"]:
         expected = np.array(each["line"])[places]
@@ -249,7 +250,7 @@ def test_table_1(conditions):
         count = row["whole array, counted"]
         assert count["low"] <= row["whole array"] <= count["high"]
         assert row["pairs"] == 40 * 1024
-    assert rows["strong"]["set_j"] == pytest.approx(400e-12)
+    assert rows["strong"]["set_j"] == close(400e-12)
 
 
 # endurance
@@ -279,11 +280,11 @@ def test_endurance_statements(aged):
     assert ("misses it by 4 %" in endurance.EXPERIMENT.status) == (1.035e-3 < pair < 1.045e-3)
     fitted = [each for each in aged["statements"] if each["fitted"]]
     assert len(aged["statements"]) == 4 and len(fitted) == 1
-    assert fitted[0]["median pair"] == pytest.approx(1e-3, rel=0.01)
+    assert fitted[0]["median pair"] == close(1e-3, rel=0.01)
     for row in aged["2T2R after 7e8 cycles if 'a few million' means"]:
         if row["cycles"] == 5e6:
             strong = aged["conditions"]["strong"]
-            assert row["pair"] == pytest.approx(strong["pair"][-1], rel=1e-2)
+            assert row["pair"] == close(strong["pair"][-1], rel=1e-2)
     for each in aged["statements"]:
         count, bound = each["counted"], each["bound"]
         if each["verdict on the count"] == "missed":
@@ -300,8 +301,8 @@ def test_the_pair_with_no_offsets_is_the_median_pair():
     states = Condition("jebali_2024/strong").at(cycles=7e8)
     amplifier, one = Amplifier(endurance.AMPLIFIER), states.of_one_device()
     single, pair = endurance.pair_rates(states, np.zeros(4), amplifier)
-    assert single == pytest.approx(one.single_ended_error_rate())
-    assert pair == pytest.approx(amplifier.bit_error_rate(one, 1.2, 1e6, ideal=True))
+    assert single == close(one.single_ended_error_rate())
+    assert pair == close(amplifier.bit_error_rate(one, 1.2, 1e6, ideal=True))
     # BL's HRS meets BLb's LRS: a high LRS there makes the pair err
     worse = endurance.pair_rates(states, np.array([0, 2.0, 0, 0]), amplifier)[1]
     best = endurance.pair_rates(states, np.array([0, -2.0, 0, 0]), amplifier)[1]
@@ -318,11 +319,11 @@ def test_the_pair_with_no_offsets_is_the_median_pair():
 def test_costs_of_the_published_chip(condition, pulse_s, pair_j):
     cost = programming.run({"of": "cost", "condition": condition}, SEED)
     devices = JEBALI_2024.memristors
-    assert cost["forming"]["pulse_time_s"] == pytest.approx(32768 * 10e-6)
-    assert cost["programming"]["pulse_time_s"] == pytest.approx(32768 * pulse_s)
+    assert cost["forming"]["pulse_time_s"] == close(32768 * 10e-6)
+    assert cost["programming"]["pulse_time_s"] == close(32768 * pulse_s)
     assert 1 < cost["programming"]["time_s"] / cost["programming"]["pulse_time_s"] < 3
     if pair_j:
-        assert cost["programming"]["energy_j"] == pytest.approx(devices / 2 * pair_j)
+        assert cost["programming"]["energy_j"] == close(devices / 2 * pair_j)
 
 
 def test_rounds_are_those_of_program(monkeypatch):
@@ -369,7 +370,7 @@ def test_curves_of_sky130(sky130):
     assert all(sky130["residuals"].values())
     amplifier = Amplifier("sky130/amplifier")
     stated = sky130["statements"]["1.2"]
-    assert stated["delay_s"][0] == pytest.approx(amplifier.delay_s([100e3, 10e3], 1.2), rel=0.05)
+    assert stated["delay_s"][0] == close(amplifier.delay_s([100e3, 10e3], 1.2), rel=0.05)
 
 
 # pictures
