@@ -123,7 +123,7 @@ def gather(_points: list[dict], results: list[dict]) -> dict:
                          and (each["vdd_v"], each["clock_hz"]) == (vdd_v, clock_hz))  # fmt: skip
             statements.append({
                 "published": "at 0.9 V no errors at preactivations beyond 5", **at,
-                "rows": "both", "fitted": False, "holds": found["beyond_5"]["errors"] == 0,
+                "rows": "both", "fitted": True, "holds": found["beyond_5"]["errors"] == 0,
                 "beyond_5": found["beyond_5"],
             })  # fmt: skip
     return {"chips": chips, "neurons": NEURONS, "series": series, "statements": statements}
