@@ -258,15 +258,63 @@ class HostExecutor:
         """Read every row back, with x = 0 and x = 1; VerifyError names the first that differs."""
         bits = check_image(self.geometry, image)
         for macro, row in self.rows():
-            for x in (1, 0):
-                wrong = self.read_row(macro, row, x) != (bits[macro, row] == bool(x))
-                if wrong.any():
-                    raise VerifyError(
-                        f"Macro {macro}, row {row}: {np.count_nonzero(wrong)} bit cells do not "
-                        f"read as programmed with x = {x}, the first in column "
-                        f"{int(np.argmax(wrong))}; program the row again"
-                    )
+            self._check_row(macro, row, bits[macro, row])
             progress()
+
+    def repair(
+        self,
+        image: ArrayLike,
+        retries: int = 3,
+        progress: Callable[[], object] = lambda: None,
+    ) -> int:
+        """Read every row back, as `verify`, and program again those that err.
+
+        Memristors are drawn anew by each programming: a weak cell is a matter of luck. Do this at
+        the lowest supply the chip will see, which finds cells that a higher one reads well.
+
+        Parameters
+        ----------
+        image : bool array (macro, row, column)
+            What was programmed.
+        retries : int
+            Times a row is programmed again at most.
+        progress : callable
+            Called after each row.
+
+        Returns
+        -------
+        int
+            Rows programmed again, each time counted.
+
+        Raises
+        ------
+        VerifyError
+            Naming the first row that still errs.
+        """
+        bits = check_image(self.geometry, image)
+        repaired = 0
+        for macro, row in self.rows():
+            for attempt in range(retries + 1):
+                try:
+                    self._check_row(macro, row, bits[macro, row])
+                    break
+                except VerifyError:
+                    if attempt == retries:
+                        raise
+                self.program_row(macro, row, bits[macro, row])
+                repaired += 1
+            progress()
+        return repaired
+
+    def _check_row(self, macro: int, row: int, bits: NDArray[np.bool_]) -> None:
+        for x in (1, 0):
+            wrong = self.read_row(macro, row, x) != (bits == bool(x))
+            if wrong.any():
+                raise VerifyError(
+                    f"Macro {macro}, row {row}: {np.count_nonzero(wrong)} bit cells do not read as "
+                    f"programmed with x = {x}, the first in column {int(np.argmax(wrong))}; "
+                    f"program the row again"
+                )
 
     # Measuring
 

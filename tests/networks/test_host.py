@@ -624,6 +624,34 @@ def test_verify_names_the_first_row_that_differs(wire):
     wire.check_unharmed()
 
 
+def test_repair_programs_rows_with_weak_cells_again(program):
+    """Cells that err for one x only count too; rows that read well are left alone."""
+    table = read_table(IMAGE)
+    table[1, 3, 2, 0] ^= True
+    table[2, 0, 0] ^= True
+    with VerilatedChip(PARAMETERS, table=table, program=program) as chip:
+        chip.set_timing(**SHORT)
+        steps = []
+        assert chip.repair(IMAGE, progress=lambda: steps.append(1)) == 2
+        assert len(steps) == 24
+        chip.verify(IMAGE)
+        assert chip.repair(IMAGE) == 0
+
+
+def test_repair_gives_up_on_a_row_that_errs_for_ever(wire, monkeypatch):
+    programmed = []
+    monkeypatch.setattr(wire.driver, "program_row", lambda *place: programmed.append(place[:2]))
+    other = IMAGE.copy()
+    other[1, 3, 2] ^= True
+    with pytest.raises(VerifyError, match="Macro 1, row 3: 1 bit cells do not read as programmed"):
+        wire.driver.repair(other, retries=2)
+    assert programmed == [(1, 3)] * 2
+    with pytest.raises(VerifyError):
+        wire.driver.repair(other, retries=0)
+    assert len(programmed) == 2
+    wire.check_unharmed()
+
+
 # The driver
 
 
