@@ -51,7 +51,7 @@ class MemristorArray:
     A pulse that is cut off (power lost) leaves a memristor half programmed. SET and forming switch
     abruptly, at a moment within the pulse (drawn anew for each SET, once for forming); RESET moves
     the logarithm of the resistance steadily. Both kinetics are assumed; the endpoints are the
-    condition's.
+    condition's. Pulses given here do not age: `cycles` is the age, and stays.
     """
 
     def __init__(

@@ -13,7 +13,16 @@ from behavioral_models.macro import read_table
 from behavioral_models.memristor import Condition
 from behavioral_models.xpcsa import Amplifier
 
-__all__ = ["DeviceChip", "preactivation_shifts"]
+__all__ = ["DeviceChip", "check_sets", "preactivation_shifts"]
+
+
+def check_sets(condition: Condition, amplifier: Amplifier) -> None:
+    """Refuse memristors and amplifiers of two sets; those of set `user` go with any: ValueError."""
+    if condition.set not in (amplifier.set, "user"):
+        raise ValueError(
+            f"Memristors of set {condition.set} and amplifiers of set {amplifier.set} are never "
+            f"mixed: choose both from one set"
+        )
 
 
 class DeviceChip:
@@ -29,7 +38,7 @@ class DeviceChip:
     condition : Condition or str
         Memristors, or the name of their parameter file.
     amplifier : Amplifier or str
-        XPCSAs, of the same parameter set.
+        XPCSAs, of the same parameter set; a condition of set `user` goes with any.
     seed, chip : int
         Which chip of which batch; both at least 0.
     cycles : float
@@ -60,11 +69,7 @@ class DeviceChip:
     ) -> None:
         condition = condition if isinstance(condition, Condition) else Condition(condition)
         amplifier = amplifier if isinstance(amplifier, Amplifier) else Amplifier(amplifier)
-        if condition.set != amplifier.set:
-            raise ValueError(
-                f"Memristors of set {condition.set} and amplifiers of set {amplifier.set} are "
-                f"never mixed: choose both from one set"
-            )
+        check_sets(condition, amplifier)
         self.geometry, self.condition, self.amplifier = geometry, condition, amplifier
         self.array = MemristorArray(geometry, condition, seed, chip, cycles)
         if formed:
@@ -109,6 +114,11 @@ class DeviceChip:
             if self._image is None:
                 raise ValueError("Nothing was programmed that rows could read without errors")
             rows = list(error_free_rows)
+            if rows and not 0 <= min(rows) <= max(rows) < self.geometry.rows:
+                raise ValueError(
+                    f"Rows {min(rows)} to {max(rows)} are not all in a macro of "
+                    f"{self.geometry.rows} rows"
+                )
             read[:, rows] = read_table(self._image)[:, rows]
         return read
 

@@ -11,7 +11,7 @@ What a number depends on is written in the parameter file of its condition:
   compliance limits it), spread falls with it too;
 - HRS: median rises with RESET voltage (decades a volt) and pulse time (decades a decade), spread
   falls with the compliance current;
-- age: from an onset on, each decade of cycles takes decades from the HRS median and widens both
+- age: from an onset on, each decade of cycles takes decades from the HRS median, and may widen both
   states (Hirtzlin 2020, Fig. 6: the states move together and overlap at fewer deviations).
 """
 
@@ -190,8 +190,16 @@ class Empirical:
         return cls(parameters.numbers(f"{state}.ohm"))
 
 
+class _Readable(Distribution, Protocol):
+    """A distribution that a parameter file can describe."""
+
+    @classmethod
+    def read(cls, parameters: Parameters, state: str) -> Distribution:
+        """From a state's table."""
+
+
 #: Distributions a parameter file may name, each with a `read`. Add to it to plug one in.
-DISTRIBUTIONS: dict[str, type[LogNormal] | type[LogNormalTail] | type[Empirical]] = {
+DISTRIBUTIONS: dict[str, type[_Readable]] = {
     "lognormal": LogNormal,
     "lognormal_tail": LogNormalTail,
     "empirical": Empirical,

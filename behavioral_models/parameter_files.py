@@ -169,7 +169,7 @@ def load(name: str | os.PathLike[str], kind: str | None = None) -> Parameters:
         str(name), parameters.text("kind"), parameters.text("set"), parameters.text("about"), tree
     )
     if kind is not None and found.kind != kind:
-        raise ValueError(f"Parameter file {name} describes a {found.kind}, not a {kind}")
+        raise ValueError(f"Parameter file {name} is of kind {found.kind}, not {kind}")
     list(found.rows())  # every number is sound, also those nothing reads
     return found
 

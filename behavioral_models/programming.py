@@ -27,7 +27,7 @@ from behavioral_models.constants import (
 )
 from behavioral_models.device_chip import DeviceChip
 
-__all__ = ["PowerSwitch", "ProgrammingReport", "RailError", "form", "program"]
+__all__ = ["PowerSwitch", "ProgrammingReport", "RailError", "form", "program", "pulse"]
 
 
 class RailError(ValueError):
@@ -72,11 +72,12 @@ class PowerSwitch:
         RailError
             If the pads do not have the voltages that the operation needs.
         """
-        published = {Rail.VDD: None, Rail.VM: VM_V, Rail.VH: VH_V}
         wanted = RAILS[operation]
-        for rail in wanted:
+        published = {Rail.VDD: VDD_V, Rail.VM: VM_V, Rail.VH: VH_V}
+        needed = () if operation is Operation.READ else (Rail.VDD, *wanted)  # logic runs on VDD
+        for rail in needed:
             volts = published[rail]
-            if volts is not None and abs(self._pads[rail] - volts) > self.TOLERANCE * volts:
+            if abs(self._pads[rail] - volts) > self.TOLERANCE * volts:
                 raise RailError(
                     f"{operation.name} needs {volts:g} V on pad {rail.name}, which has "
                     f"{self._pads[rail]:g} V: connect it, or only read"
@@ -84,10 +85,6 @@ class PowerSwitch:
         if wanted != self.rails:
             self.rails = wanted
             self.time_s += 2 * RAIL_DEAD_TIME_S  # none connected, then the new ones settle
-
-    def off(self) -> None:
-        """Disconnect both rails at once, as a reset or a brown-out does."""
-        self.rails = (Rail.OFF, Rail.OFF)
 
     def check(self, operation: Operation) -> None:
         """Refuse a pulse whose rails are not the connected ones: RailError."""
@@ -127,6 +124,26 @@ class ProgrammingReport:
     energy_j: float
     retried_rows: int = 0
     misread_cells: int = 0
+
+
+def pulse(
+    chip: DeviceChip,
+    switch: PowerSwitch,
+    place: tuple[int, int, int, int],
+    operation: Operation,
+    fraction: float = 1.0,
+) -> None:
+    """One pulse on one memristor, cut off after `fraction` of its length.
+
+    `place` is (macro, row, column, side).
+
+    Raises
+    ------
+    RailError
+        If other rails are connected than the operation's.
+    """
+    switch.check(operation)
+    chip.array.pulse(*place, operation, fraction)
 
 
 def form(chip: DeviceChip, switch: PowerSwitch | None = None) -> ProgrammingReport:
@@ -206,8 +223,7 @@ def program(
             wrong = _misread(chip, bits, vdd_v, clock_hz)
         for _ in range(retries):
             for macro, row in np.argwhere(wrong.any(axis=-1)):
-                _connect_for_row(switch)
-                chip.array.program_row(int(macro), int(row), bits[macro, row])
+                _program_row(chip, switch, int(macro), int(row), bits[macro, row])
                 progress(1)
                 retried += 1
             switch.connect(Operation.READ)
@@ -225,6 +241,17 @@ def program(
         retried_rows=retried,
         misread_cells=int(np.count_nonzero(wrong)),
     )
+
+
+def _program_row(
+    chip: DeviceChip, switch: PowerSwitch, macro: int, row: int, bits: NDArray[np.bool_]
+) -> None:
+    """SET pulses of a row, then its RESET pulses."""
+    for operation in (Operation.SET, Operation.RESET):
+        switch.connect(operation)
+        for column, bit in enumerate(bits):
+            side = int(bit) if operation is Operation.SET else 1 - int(bit)
+            pulse(chip, switch, (macro, row, column, side), operation)
 
 
 def _connect_for_row(switch: PowerSwitch) -> None:

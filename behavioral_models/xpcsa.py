@@ -101,6 +101,7 @@ class Amplifier:
         self._regeneration_s = number("delay.regeneration_s", low=0.0)
         self._exponent = number("delay.exponent", low=0.0)
         self._line_share = number("delay.line_share", low=0.0)
+        self._path_share = number("delay.path_share", low=0.0)
         self._line_exponent = number("delay.line_exponent", low=0.0)
         self.cell, self.latch, self.xnor = (
             Offset(
@@ -235,7 +236,9 @@ class Amplifier:
         slowness = self._slowness(vdd_v)
         latch = slowness**self._exponent
         signal = np.maximum(np.abs(self.signal(values, vdd_v)), 1e-9)
-        line = self._line_share * self.line_f * values.min(axis=-1) * slowness**self._line_exponent
+        low = values.min(axis=-1)
+        line = self._line_share * low * slowness**self._line_exponent
+        line = self.line_f * (line + self._path_share * self.path_ohm(vdd_v))
         regeneration = self._regeneration_s * np.maximum(np.log(1 / signal), 0.0)
         return (self._intrinsic_s + regeneration) * latch + line
 

@@ -194,6 +194,7 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
             "exponent": value(float(p[6]), "fitted", timing),
             "line_share": value(share, "fitted", timing),
             "line_exponent": value(float(p[7]), "fitted", timing),
+            "path_share": value(0.0, "assumed", "contained in intrinsic_s, which slows down too"),
         },
         "energy": {
             "supply_f": value(energy_f, "fitted", drawn),

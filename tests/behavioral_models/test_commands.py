@@ -70,8 +70,9 @@ def test_wrong_usage_is_2(arguments, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["show", "no"], "show: There are no parameters 'no'; choose one of .*jebali_2024/weak_set"),
     (["errors", "--vdd", "0.5"], "errors: jebali_2024/amplifier holds for supplies of 0.7 to 1.25"),
+    (["errors", "--amplifier", "sky130/amplifier"], "There are no memristors of set sky130"),
     (["errors", "--clock", "0"], "errors: A clock must be above 0 Hz"),
-    (["errors", "jebali_2024/amplifier"], "errors: .* describes a amplifier, not a memristor"),
+    (["errors", "jebali_2024/amplifier"], "errors: .* is of kind amplifier, not memristor"),
     (["errors", "jebali_2024/strong", "--cycles", "1e9"], "strong holds for an age of 0 to 7e"),
     (["programming", "--geometry", "no"], "programming: There is no geometry preset 'no'"),
     (["programming", "--geometry", "tiny", "--seed", "-1"], "draw's seed must be from 0"),

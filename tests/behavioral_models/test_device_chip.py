@@ -416,6 +416,17 @@ class TestTable:
         ):
             DeviceChip(TINY, amplifier=other)
 
+    def test_a_users_memristors_go_with_any_amplifier(self):
+        file = load("jebali_2024/weak_set")
+        mine = Condition(Parameters("mine", file.kind, "user", file.about, file.tree))
+        chip = DeviceChip(TINY, mine)
+        assert (chip.condition.set, chip.amplifier.set) == ("user", "jebali_2024")
+
+    def test_rows_that_are_not_there(self):
+        device, _ = programmed()
+        with pytest.raises(ValueError, match="Rows 2 to 199 are not all in a macro of"):
+            device.table(1.2, 1e6, error_free_rows=range(2, 200))
+
 
 class TestMeasure:
     def test_bypass_measures_every_memristor(self):

@@ -376,7 +376,7 @@ class TestFiles:
             Condition(changed_file("jebali_2024/weak_set", **values))
 
     def test_of_another_kind(self):
-        with pytest.raises(ValueError, match="amplifier describes a amplifier, not a memristor"):
+        with pytest.raises(ValueError, match="amplifier is of kind amplifier, not memristor"):
             Condition("jebali_2024/amplifier")
 
     def test_a_file_may_name_every_distribution(self):

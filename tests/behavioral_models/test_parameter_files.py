@@ -132,7 +132,7 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path):
     with pytest.raises(ValueError, match="Cannot read the parameter file .*: Is a directory"):
         (tmp_path / "folder.toml").mkdir()
         load(tmp_path / "folder.toml")
-    with pytest.raises(ValueError, match="weak_set describes a memristor, not a amplifier"):
+    with pytest.raises(ValueError, match="weak_set is of kind memristor, not amplifier"):
         load("jebali_2024/weak_set", "amplifier")
 
 

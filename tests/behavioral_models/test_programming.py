@@ -7,7 +7,7 @@ from behavioral_models.constants import PULSE_SETUP_S, RAIL_DEAD_TIME_S, RAILS, 
 from behavioral_models.device_chip import DeviceChip
 from behavioral_models.geometry import JEBALI_2024, TEST_DIE, TINY, ChipGeometry
 from behavioral_models.macro import read_table
-from behavioral_models.programming import PowerSwitch, RailError, form, program
+from behavioral_models.programming import PowerSwitch, RailError, form, program, pulse
 from tests.close import close
 
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
@@ -30,8 +30,6 @@ class TestPowerSwitch:
         switch.connect(operation)
         switch.check(operation)
         assert switch.volts == volts and switch.rails == RAILS[operation]
-        switch.off()
-        assert switch.volts == (0.0, 0.0)
 
     def test_switching_takes_a_dead_time_and_a_settling_time(self):
         switch = PowerSwitch()
@@ -66,6 +64,24 @@ class TestPowerSwitch:
         assert switch.rails == (Rail.OFF, Rail.OFF)
         switch.connect(Operation.READ)
         assert switch.volts == (1.2, 1.2)
+
+    @pytest.mark.parametrize("operation", PULSED, ids=lambda o: o.name)
+    def test_logic_needs_its_supply_to_program(self, operation):
+        """VDD is 1.2 V in forming, SET and RESET (Jebali 2024, Methods); reads go lower."""
+        switch = PowerSwitch(vdd_v=0.7)
+        switch.connect(Operation.READ)
+        with pytest.raises(RailError, match="needs 1.2 V on pad VDD, which has 0.7 V"):
+            switch.connect(operation)
+
+    def test_a_pulse_on_wrong_rails_changes_nothing(self):
+        chip, switch = DeviceChip(TINY), PowerSwitch()
+        before = chip.array.ohm.copy()
+        switch.connect(Operation.RESET)
+        with pytest.raises(RailError, match="A SET pulse needs VDDC and VDDR on VM and VM"):
+            pulse(chip, switch, (0, 0, 0, 0), Operation.SET)
+        assert (chip.array.ohm == before).all()
+        pulse(chip, switch, (0, 0, 0, 0), Operation.RESET)
+        assert chip.array.ohm[0, 0, 0, 0] > before[0, 0, 0, 0]
 
     @pytest.mark.parametrize(("pads", "pad"), [
         ({"vm_v": 2.4}, "VM"), ({"vm_v": 3.0}, "VM"), ({"vh_v": 4.0}, "VH"), ({"vh_v": 5.0}, "VH"),

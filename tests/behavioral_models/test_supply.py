@@ -287,7 +287,7 @@ class TestOperatingPoint:
         stiff = dataclasses.replace(CELL, series_resistance_ohm=1e-3)
         with pytest.raises(ValueError, match="1000 suns lifts the supply above 1.3 V"):
             fastest_clock(stiff, LOAD, 1000)
-        with pytest.raises(ValueError, match="describes a supply, not a solar_cell"):
+        with pytest.raises(ValueError, match="is of kind supply, not solar_cell"):
             SolarCell.from_file("jebali_2024/supply")
 
 

@@ -36,6 +36,7 @@ def test_three_places_agree(seed, tmp_path):
         BenchSpec("core", "verilator", JEBALI_2024, 1, "enabled", seed, devices=True))
     assert result.ok, f"{result.failed} {result.message}; see {result.log}"
     with np.load(result.log.with_name("devices.npz")) as seen:
+        assert seen["outputs"].shape == (INFERENCES, JEBALI_2024.neurons)
         assert (seen["outputs"] == expected.outputs).all()
 
     with VerilatedChip(ChipParameters(JEBALI_2024), table=run.table) as chip:
