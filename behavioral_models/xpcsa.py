@@ -32,7 +32,7 @@ from scipy.special import expit, ndtr
 from behavioral_models.memristor import States
 from behavioral_models.parameter_files import Parameters, load
 
-__all__ = ["Amplifier", "Offset"]
+__all__ = ["Amplifier", "Offset", "overdrive", "steepness"]
 
 Floats = NDArray[np.float64]
 
@@ -59,6 +59,17 @@ class Offset:
     def ln(self, steepness_per_v: float) -> float:
         """Standard deviation where the logarithm of the overdrive has this slope, 1/volts."""
         return float(np.hypot(self.fixed_ln, self.mismatch_v * steepness_per_v - self.precharge_ln))
+
+
+def overdrive(vdd_v: ArrayLike, threshold_v: float, slope_v: float) -> Floats:
+    """Overdrive u of the thick-oxide transistors, volts: smooth around the threshold."""
+    return slope_v * np.logaddexp(0.0, (np.asarray(vdd_v, dtype=float) - threshold_v) / slope_v)
+
+
+def steepness(vdd_v: ArrayLike, threshold_v: float, slope_v: float) -> Floats:
+    """d(ln u)/dV, 1/volts: 1 / u well above the threshold, 1 / slope_v well below."""
+    inside = expit((np.asarray(vdd_v, dtype=float) - threshold_v) / slope_v)
+    return inside / overdrive(vdd_v, threshold_v, slope_v)
 
 
 class Amplifier:
@@ -124,12 +135,12 @@ class Amplifier:
     def overdrive_v(self, vdd_v: float) -> float:
         """Effective overdrive of the thick-oxide transistors, volts."""
         self.check_supply(vdd_v)
-        return float(self.slope_v * np.logaddexp(0.0, (vdd_v - self.threshold_v) / self.slope_v))
+        return float(overdrive(vdd_v, self.threshold_v, self.slope_v))
 
     def steepness_per_v(self, vdd_v: float) -> float:
         """Slope of the overdrive's logarithm against the supply, 1/volts."""
-        inside = float(expit((vdd_v - self.threshold_v) / self.slope_v))
-        return inside / self.overdrive_v(vdd_v)
+        self.check_supply(vdd_v)
+        return float(steepness(vdd_v, self.threshold_v, self.slope_v))
 
     def _slowness(self, vdd_v: float) -> float:
         """How much less overdrive there is than at the reference supply."""
@@ -191,12 +202,12 @@ class Amplifier:
         ValueError
             If the supply is outside the file's range or the clock is not positive.
         """
-        steepness = self.steepness_per_v(vdd_v)
+        per_v = self.steepness_per_v(vdd_v)
         xnor_score = np.asarray(xnor_score, dtype=float)
-        difference = self.signal(ohm, vdd_v) + self.cell.ln(steepness) * np.asarray(cell_score)
+        difference = self.signal(ohm, vdd_v) + self.cell.ln(per_v) * np.asarray(cell_score)
         developed = self.developed(ohm, vdd_v, clock_hz)
-        latch = self.latch.ln(steepness) * np.asarray(latch_score, dtype=float)
-        xnor = self.xnor.ln(steepness) * xnor_score
+        latch = self.latch.ln(per_v) * np.asarray(latch_score, dtype=float)
+        xnor = self.xnor.ln(per_v) * xnor_score
         crossed = developed * (xnor[..., 0] - difference) + latch > 0
         straight = developed * (xnor[..., 1] + difference) + latch > 0
         return np.stack(np.broadcast_arrays(crossed, straight), axis=-1)
@@ -248,8 +259,8 @@ class Amplifier:
         C V^2, and C V u for lines that are precharged through transistors that stop a threshold
         below the supply.
         """
-        overdrive = self.overdrive_v(vdd_v)
-        return self._energy_f * vdd_v**2 + self._energy_drive_f * vdd_v * overdrive
+        drive = self.overdrive_v(vdd_v)
+        return self._energy_f * vdd_v**2 + self._energy_drive_f * vdd_v * drive
 
     def bit_error_rate(
         self, states: States, vdd_v: float, clock_hz: float, ideal: bool = False
@@ -276,9 +287,9 @@ class Amplifier:
         if ideal:  # probability that an HRS is below each LRS
             return float(density @ ndtr(states.hrs.distribution.score(low[0])))
         pair = np.stack(np.broadcast_arrays(high, low), axis=-1)
-        steepness = self.steepness_per_v(vdd_v)
+        per_v = self.steepness_per_v(vdd_v)
         developed = self.developed(pair, vdd_v, clock_hz)
-        in_branches = np.hypot(self.cell.ln(steepness), self.xnor.ln(steepness))
-        spread = np.hypot(developed * in_branches, self.latch.ln(steepness))
+        in_branches = np.hypot(self.cell.ln(per_v), self.xnor.ln(per_v))
+        spread = np.hypot(developed * in_branches, self.latch.ln(per_v))
         margin = developed * self.signal(pair, vdd_v) / np.maximum(spread, 1e-30)
         return float(density @ ndtr(-margin) @ density)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.special import expit
 from tqdm import tqdm
 
 from behavioral_models import parameter_files
+from behavioral_models.xpcsa import overdrive, steepness
 from sim.spice.decks import LOADS, transistor_loads_f
 from sim.spice.measure import STEPS, delay, energy, path_ohm, sensitivities
 from sim.spice.models import models_version
@@ -66,10 +66,6 @@ def sweep(store: Store, quiet: bool = False) -> dict[str, Any]:
     return rows
 
 
-def _overdrive(supply: NDArray, threshold: float, slope: float) -> NDArray:
-    return slope * np.logaddexp(0.0, (supply - threshold) / slope)
-
-
 def _residual(logarithms: NDArray) -> str:
     """Root mean square and worst, of a logarithm of model over deck, as percentages."""
     rms = 100 * math.expm1(float(np.sqrt(np.mean(logarithms**2))))
@@ -101,7 +97,7 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         exponent, line_exponent = p[6:8]
 
         def slowness(v: NDArray) -> NDArray:
-            return _overdrive(reference, threshold, slope) / _overdrive(v, threshold, slope)
+            return overdrive(reference, threshold, slope) / overdrive(v, threshold, slope)
 
         path = path_reference * slowness(supply)
         signal = np.log((high + path) / (low + path))
@@ -127,24 +123,23 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     }
 
     energy_v, joules = np.array(rows["energy"], dtype=float).T
-    terms = np.stack([energy_v**2, energy_v * _overdrive(energy_v, threshold, slope)])
+    terms = np.stack([energy_v**2, energy_v * overdrive(energy_v, threshold, slope)])
     capacitances = least_squares(lambda q: np.log(np.exp(q) @ terms / joules), [-29.0, -29.0])
     energy_f, drive_f = (float(c) for c in np.exp(capacitances.x))
     residuals["energy"] = _residual(capacitances.fun) + f" of {len(joules)} energies"
 
     spreads = measured_spreads(rows, lambda v: path_reference * float(
-        _overdrive(reference, threshold, slope) / _overdrive(np.array(v), threshold, slope)
+        overdrive(reference, threshold, slope) / overdrive(np.array(v), threshold, slope)
     ))  # fmt: skip
     offsets = {}
     for group in spreads:
         measured_v = np.array(list(spreads[group]))
         sigma = np.array(list(spreads[group].values()))
         total = np.sqrt(sum(np.square(list(spreads[g].values())) for g in spreads))
-        steepness = expit((measured_v - threshold) / slope)
-        steepness /= _overdrive(measured_v, threshold, slope)
+        per_v = steepness(measured_v, threshold, slope)
         found = least_squares(
-            lambda q, steepness=steepness, sigma=sigma, total=total:
-                (np.hypot(q[0], q[1] * steepness - q[2]) - sigma) / total,
+            lambda q, per_v=per_v, sigma=sigma, total=total:
+                (np.hypot(q[0], q[1] * per_v - q[2]) - sigma) / total,
             [0.01, 0.004, 0.01], bounds=(0.0, 1.0), x_scale=(0.01, 0.001, 0.01),
         )  # fmt: skip
         keys = ("fixed_ln", "mismatch_v", "precharge_ln")
@@ -156,7 +151,7 @@ def fit(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         )
     if spreads:
         model = np.sqrt(sum(
-            o["fixed_ln"] ** 2 + (o["mismatch_v"] * steepness - o["precharge_ln"]) ** 2
+            o["fixed_ln"] ** 2 + (o["mismatch_v"] * per_v - o["precharge_ln"]) ** 2
             for o in offsets.values()
         ))  # fmt: skip
         residuals["all groups"] = _residual(np.log(model / total))

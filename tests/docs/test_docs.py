@@ -13,6 +13,7 @@ from behavioral_models.constants import PULSE_SETUP_S, RAIL_DEAD_TIME_S
 from behavioral_models.geometry import JEBALI_2024, PRESETS
 from behavioral_models.passes import Configuration, PassConfig
 from networks.host import pack_inputs
+from tests.needs import need
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -218,3 +219,15 @@ def test_the_test_plan_names_tests():
 def test_every_page_is_in_the_navigation():
     listed = re.findall(r"^ +- [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
     assert sorted(listed) == sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("name", ["devices.md", "supply.md", "codes.md"])
+def test_python_examples_run(name):
+    if name == "supply.md":
+        need("figures")
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
+    assert blocks, f"{name} has no example"
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
