@@ -10,6 +10,7 @@ from behavioral_models.geometry import JEBALI_2024
 from behavioral_models.macro import read_table
 from sim.experiments.experiment import Experiment, Options
 from sim.experiments.published_chips import (
+    FROM_THE_FORM,
     INPUTS,
     NEURONS,
     PARAMETERS,
@@ -93,7 +94,8 @@ def gather(_points: list[dict], results: list[dict]) -> dict:
             for index, clock_hz in enumerate(CLOCKS_HZ)
         ],
         "statements": [
-            {"published": "almost all errors at 33 MHz persist at 66 MHz", "fitted": False,
+            {"published": "almost all errors at 33 MHz persist at 66 MHz",
+             "fitted": FROM_THE_FORM,
              "holds": persisting["low"] is not None and persisting["low"] > ALMOST_ALL,
              "persisting": persisting,
              "misread_weights_persisting": rate_of(misread_at_both, misread[:, 0])},
@@ -147,6 +149,7 @@ def draw(data: dict, figure: Figure) -> None:
             f"33 MHz persist at 66 MHz; published: almost all\n"
             f"{growth['ratio']:.2f} times as many errors at 66 MHz; published: more"
         )
+    text += "\nPublished errors include preactivation -1, which here needs two misread bits"
     axes[1].set_xlabel(text, fontsize=9.5)
 
 
@@ -157,7 +160,9 @@ EXPERIMENT = Experiment(
     duration="15 s",
     status=(
         "Fitted: bit errors at 0.9 V and 33 MHz and at 0.9 V and 66 MHz, so that 66 MHz errs more. "
-        "Held out: which neurons err, at which preactivation, and how many errors persist. "
+        "That almost all errors persist follows from the model's form: reads have no noise, and "
+        "the clocks differ only through the development of the line. Held out: which neurons err, "
+        "and at which preactivation. "
         "Assumed: random weights, thresholds of 58, threshold rows read without errors."
     ),
     points=points,

@@ -23,22 +23,28 @@ from sim.experiments.experiment import Options, generator
 from sim.experiments.statistics import binomial_rate, cluster_rate
 
 __all__ = [
+    "FROM_THE_FORM",
     "INPUTS",
     "NEURONS",
     "PARAMETERS",
+    "PUBLISHED_LIMIT",
     "SEEDS",
     "THRESHOLD_ROWS",
     "WEIGHT_ROWS",
     "ChipMaker",
     "PatternSet",
+    "beyond_limit",
     "chip_points",
     "clock_text",
+    "difference_text",
     "draw_errors",
     "error_histogram",
     "errors_at",
+    "neurons_beyond",
     "paired_difference",
     "pattern_set",
     "per_chip",
+    "pooled",
     "random_patterns",
     "rate_of",
     "ratio",
@@ -63,6 +69,12 @@ PARAMETERS = (CONDITION, "jebali_2024/weak_set", AMPLIFIER, "jebali_2024/supply"
 
 #: Shifts of a preactivation are counted up to this; larger ones with it.
 LARGEST_SHIFT = 12
+
+#: Largest magnitude of a preactivation at which errors are published.
+PUBLISHED_LIMIT = 5
+
+#: What "fitted" says of a statement that the model could hardly miss, whatever its numbers.
+FROM_THE_FORM = "follows from the model's form"
 
 _SEED_STEP = 1000
 
@@ -206,6 +218,40 @@ def errors_at(histogram: ArrayLike, preactivation: int) -> Integers:
     return counts[..., edge + 1 :].sum(axis=-1)
 
 
+def pooled(histograms: ArrayLike, preactivations: Sequence[int]) -> tuple[Integers, Integers]:
+    """Errors and trials (chips,) of histograms (chips, shift) over several preactivations."""
+    counts = np.asarray(histograms)
+    errors = np.sum([errors_at(counts, d) for d in preactivations], axis=0)
+    return errors, len(preactivations) * counts.sum(axis=1)
+
+
+def neurons_beyond(shifts: Integers) -> int:
+    """Neurons of shifts (batch, neuron) of which any would make -6 or 6 err."""
+    far = (shifts < -PUBLISHED_LIMIT) | (shifts > PUBLISHED_LIMIT + 1)
+    return int(far.any(axis=0).sum())
+
+
+def beyond_limit(histograms: ArrayLike, neurons: Sequence[int]) -> dict:
+    """Errors beyond 5, at -6 and 6: what errs farther out errs there too.
+
+    Chips are independent, whatever errors do within one; in the model neurons are as well (they
+    share neither cells nor amplifiers), so that the share of neurons that err for any input has a
+    much tighter bound.
+
+    Parameters
+    ----------
+    histograms : int (chips, shift)
+    neurons : int (chips,)
+        `neurons_beyond` of each chip.
+    """
+    limit = PUBLISHED_LIMIT + 1
+    return {
+        **rate_of(*pooled(histograms, (-limit, limit))),
+        "neurons_that_err": share_of(sum(neurons), NEURONS * len(neurons)),
+        "chips_that_err": share_of(np.count_nonzero(neurons), len(neurons)),
+    }
+
+
 def per_chip(results: Sequence[dict], name: str) -> NDArray[Any]:
     """One count of all points, chips first."""
     return np.concatenate([np.asarray(result[name]) for result in results])
@@ -237,17 +283,25 @@ def paired_difference(first: ArrayLike, second: ArrayLike, trials: ArrayLike) ->
     Returns
     -------
     dict
-        `difference`, and `low` and `high` of its 95 % interval. Where no chip differs, the interval
-        is that of the share of chips that differ at all.
+        `difference`, and `low` and `high` of its 95 % interval; how many of the `chips` differ.
+        Where none does, the interval is that of the share of chips that differ at all.
     """
     first, second, trials = (np.asarray(each) for each in (first, second, trials))
-    if (first == second).all():
+    chips = {"chips_that_differ": int(np.count_nonzero(first != second)), "chips": len(first)}
+    if not chips["chips_that_differ"]:
         bound = float(binomial_rate(np.array(0), np.array(len(first))).high)
-        return {"difference": 0.0, "low": -bound, "high": bound}
+        return {"difference": 0.0, "low": -bound, "high": bound, **chips}
     # (first + trials - second) / (2 trials) is between 0 and 1, and linear in the difference
     found = cluster_rate(first + trials - second, 2 * trials)
     difference, low, high = (float(2 * value - 1) for value in found)
-    return {"difference": difference, "low": low, "high": high}
+    return {"difference": difference, "low": low, "high": high, **chips}
+
+
+def difference_text(found: dict) -> str:
+    """A paired difference as text."""
+    if not found["chips_that_differ"]:
+        return f"no difference seen in {found['chips']} chips"
+    return f"{found['difference']:.1e} ({found['low']:.1e} to {found['high']:.1e})"
 
 
 def ratio(first: ArrayLike, second: ArrayLike) -> dict:

@@ -144,7 +144,7 @@ def draw(data: dict, figure: Figure) -> None:
                 draw_errors(axis, each, labels[each["rows"]], FLOOR, list(ROWS).index(each["rows"]),
                             markersize=2.5, linewidth=1.3)  # fmt: skip
         axis.set(title=f"{vdd_v:g} V, {clock_hz / 1e6:g} MHz", xlabel="preactivation",
-                 yscale="log", ylim=(FLOOR, 2), xlim=(-41, 41))  # fmt: skip
+                 yscale="log", ylim=(FLOOR, 1), xlim=(-41, 41))  # fmt: skip
         axis.set_xticks(range(-32, 33, 16))
     axes[0].set_ylabel("error rate of output neurons")
     axes[0].legend(loc="upper left", fontsize=8.5)

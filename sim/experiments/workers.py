@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,9 @@ __all__ = ["SCHEDULER_TIMEOUT_S", "Workers"]
 
 #: How long a scheduler may take to answer, and to have its first worker.
 SCHEDULER_TIMEOUT_S = 10.0
+
+#: How Dask's addresses look.
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ucxx|ws|wss)://([^\s/:@]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 
 
 class Workers:
@@ -31,7 +35,7 @@ class Workers:
     Raises
     ------
     ValueError
-        If the count is negative, or there are both a count and a scheduler.
+        If the count is negative, the address is none, or there are both a count and a scheduler.
     """
 
     def __init__(self, count: int | None = None, scheduler: str | None = None) -> None:
@@ -41,6 +45,12 @@ class Workers:
             raise ValueError(
                 "--workers is for the local cluster: a scheduler has the workers it has"
             )
+        if scheduler is not None:
+            found = _ADDRESS.fullmatch(scheduler)
+            if found is None or not 1 <= int(found[3]) <= 65535:
+                raise ValueError(
+                    f"A scheduler's address must be like tcp://host:8786, not {scheduler!r}"
+                )
         self._count = count
         self._scheduler = scheduler
         self._client: Any = None
@@ -112,11 +122,12 @@ class Workers:
         from distributed import Client
 
         where = f"the Dask scheduler {self._scheduler}"
+        client = Client.__new__(Client)  # so that there is something to close if it fails
         try:
-            client = self._started.enter_context(
-                Client(self._scheduler, timeout=SCHEDULER_TIMEOUT_S, set_as_default=False)
-            )
+            client.__init__(self._scheduler, timeout=SCHEDULER_TIMEOUT_S, set_as_default=False)
+            self._started.enter_context(client)
         except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            client.close()
             reason = f": {error}" if isinstance(error, ValueError) else ""
             raise ExperimentError(
                 f"Cannot reach {where} within {SCHEDULER_TIMEOUT_S:g} s{reason}"

@@ -74,18 +74,24 @@ def _energy(options: argparse.Namespace, store: Store) -> int:
 
 
 def _shifter(options: argparse.Namespace, store: Store) -> int:
-    for supply in options.supply:
-        for rail in options.rail or [supply, 2.7, 4.5]:
-            if not supply <= rail <= 4.5:
-                raise ValueError(
-                    f"A rail must be from the supply of {supply:g} V to 4.5 V, not {rail:g} V"
-                )
-            found = measure.shifter(supply, rail, store)
-            print(
-                f"{supply:g} V to {rail:g} V  word line {found['low_v']:.3f} to "
-                f"{found['high_v']:.3f} V  rise {_ns(found['rise_s'])}  fall "
-                f"{_ns(found['fall_s'])}  {1e12 * found['energy_j']:.2f} pJ"
+    pairs = [(v, rail) for v in options.supply for rail in options.rail or [v, 2.7, 4.5]]
+    for supply, rail in pairs:
+        if not supply <= rail <= 4.5:
+            raise ValueError(
+                f"A rail must be from the supply of {supply:g} V to 4.5 V, not {rail:g} V"
             )
+    lines = []
+    for supply, rail in tqdm(pairs, unit="deck", desc="shifter"):
+        found = measure.shifter(supply, rail, store)
+        switching = (
+            f"rise {_ns(found['rise_s'])}  fall {_ns(found['fall_s'])}  "
+            f"{1e12 * found['energy_j']:.2f} pJ"
+        )
+        lines.append(
+            f"{supply:g} V to {rail:g} V  word line {found['low_v']:.3f} to "
+            f"{found['high_v']:.3f} V  {switching if found['works'] else 'does not switch'}"
+        )
+    print("\n".join(lines))
     return 0
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -74,8 +77,27 @@ def _read_raw(content: bytes) -> dict[str, NDArray[np.float64]]:
     return dict(zip(names, values.reshape(points, len(names)).T, strict=True))
 
 
+@cache
+def _source(measure: Callable) -> str:
+    """Hash of a measure's source, and of the functions of its module that it calls."""
+    found: dict[str, str] = {}
+    left = [measure]
+    while left:
+        function = left.pop()
+        if function.__name__ in found:
+            continue
+        found[function.__name__] = inspect.getsource(function)
+        named = (function.__globals__.get(name) for name in function.__code__.co_names)
+        left += [
+            each
+            for each in named
+            if isinstance(each, FunctionType) and each.__module__ == measure.__module__
+        ]
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
 class Store:
-    """Results of decks, one JSON file each, named by a hash of the deck and its measure.
+    """Results of decks, one JSON file each, named by a hash of the deck and its measure's code.
 
     Parameters
     ----------
@@ -90,7 +112,9 @@ class Store:
     def measure(self, deck: str, measure, **arguments: Any) -> Any:
         """`measure(waveforms, **arguments)` of a deck, taken from the store where it is there."""
         key = hashlib.sha256(
-            json.dumps([deck, measure.__name__, arguments], sort_keys=True).encode()
+            json.dumps(
+                [deck, measure.__name__, _source(measure), arguments], sort_keys=True
+            ).encode()
         ).hexdigest()[:24]
         target = self.folder / f"{key}.json" if self.folder else None
         if target and target.exists():

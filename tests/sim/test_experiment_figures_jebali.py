@@ -12,10 +12,11 @@ from behavioral_models.geometry import JEBALI_2024
 from behavioral_models.passes import PassConfig
 from behavioral_models.supply import ChipLoad, SolarCell, operating_point
 from sim.experiments import published_chips as chips_module
-from sim.experiments import style
+from sim.experiments import neuron_error_suns, style
 from sim.experiments.experiment import Options, discover, plain
 from sim.experiments.published_chips import (
-    ChipMaker, chip_points, error_histogram, errors_at, paired_difference, pattern_set,
+    ChipMaker, chip_points, difference_text, error_histogram, errors_at, paired_difference,
+    pattern_set,
     random_patterns, rate_of, ratio, run_patterns,
 )
 from tests.close import close
@@ -141,6 +142,8 @@ def test_difference_and_ratio_of_paired_counts():
     spread = 1.96 * (fast - slow).std() / np.sqrt(300) / 200  # normal approximation
     assert found["low"] == pytest.approx(found["difference"] - spread, abs=0.15 * spread)
     assert found["high"] == pytest.approx(found["difference"] + spread, abs=0.15 * spread)
+    assert found["chips_that_differ"] == np.count_nonzero(fast != slow)
+    assert difference_text(found).startswith(f"{found['difference']:.1e} (")
     times = ratio(fast, slow)
     assert times["ratio"] == close(fast.sum() / slow.sum())
     assert 1.9 < times["low"] < times["ratio"] < times["high"] < 2.1
@@ -149,8 +152,10 @@ def test_difference_and_ratio_of_paired_counts():
 def test_difference_and_ratio_where_nothing_happens():
     none = np.zeros(100, dtype=int)
     bound = 1 - 0.025 ** (1 / 100)  # Clopper-Pearson: none of 100
-    assert paired_difference(none, none, none + 9) == {
-        "difference": 0, "low": close(-bound), "high": close(bound)}
+    found = paired_difference(none, none, none + 9)
+    assert found == {"difference": 0, "low": close(-bound), "high": close(bound),
+                     "chips_that_differ": 0, "chips": 100}
+    assert difference_text(found) == "no difference seen in 100 chips"
     assert ratio(none + 1, none)["ratio"] is None
     assert rate_of(none, 9)["chips_with_errors"] == 0
 
@@ -225,6 +230,7 @@ def test_neuron_map():
         counts = dict(zip(found["preactivations"], each["errors_by_preactivation"], strict=True))
         assert sum(counts.values()) == each["error"]["errors"]
         assert counts[0] + counts[1] > 5 * (counts[-5] + counts[5])
+    assert statement("neuron_map", "almost all")["fitted"] == "follows from the model's form"
     persisting = statement("neuron_map", "almost all")["persisting"]
     assert persisting["trials"] == found["series"][0]["error"]["errors"] > 0
     assert persisting["errors"] <= found["series"][1]["error"]["errors"]
@@ -291,8 +297,15 @@ def test_neuron_error_supply_statements():
         assert near["holds"] == (near["at_2_and_beyond"]["errors"] == 0)
         outside = sum(near["at"][d]["errors"] for d in ("-2", "2"))
         assert near["at_2_and_beyond"]["errors"] == outside
-        far = statement("neuron_error_supply", "at 0.9 V no errors", clock_hz=clock_hz)
-        assert far["holds"] == (far["beyond_5"]["errors"] == 0)
+    for each in data("neuron_error_supply")["series"]:
+        if each["functional"]:  # every supply and clock shown
+            far, = (found for found in data("neuron_error_supply")["statements"]
+                    if "no errors at preactivations beyond 5" in found["published"]
+                    and all(found[key] == each[key] for key in ("vdd_v", "clock_hz")))
+            assert far["fitted"] is (each["vdd_v"] == 0.9)
+            assert far["beyond_5"]["errors"] == each["errors"][2] + each["errors"][14]
+            assert far["holds"] == (far["beyond_5"]["errors"] == 0)
+            assert far["beyond_5"]["chips_that_err"]["trials"] == 3
     more = statement("neuron_error_supply", "at 0.9 V more errors")
     assert more["at_33_mhz"]["trials"] == 11 * 3 * 32 * 128
     assert more["difference"]["difference"] == close(
@@ -348,9 +361,12 @@ def test_neuron_error_suns():
     found = data("neuron_error_suns")
     assert found["clock_hz"] == LOAD.solar_clock_hz
     cell = SolarCell.from_file()
-    series = {each["suns"]: each for each in found["series"]}
-    assert list(series) == [None, 8.0, 0.8, 0.36, 0.08]
-    for suns, each in series.items():
+    places = [(each["suns"], each["clock_hz"]) for each in found["series"]]
+    slow = LOAD.solar_clock_hz
+    assert places == [(None, slow), (None, 66e6), *((s, slow) for s in (8.0, 0.8, 0.36, 0.08))]
+    series = {each["suns"]: each for each in found["series"] if each["clock_hz"] == slow}
+    for each in found["series"]:
+        suns = each["suns"]
         expected = 1.2 if suns is None else operating_point(cell, LOAD, suns).vdd_v
         assert each["vdd_v"] == close(expected)
         assert each["functional"]
@@ -360,10 +376,34 @@ def test_neuron_error_suns():
     assert totals == sorted(totals)
     assert totals[-1] > 0.01 and totals[0] < 0.001
     bench = statement("neuron_error_suns", "at 8 suns")
+    assert bench["fitted"] == "follows from the model's form"
     assert bench["difference"]["difference"] == close(
         bench["at_8_suns"]["rate"] - bench["on_bench"]["rate"])
     dark = statement("neuron_error_suns", "at 0.08 suns")
     assert dark["holds"] and dark["more_than_at_8_suns"]["low"] > 0.01
+    for each in found["series"]:  # at each illumination, and on both benches
+        far = statement("neuron_error_suns", "no errors at preactivations beyond 5",
+                        suns=each["suns"], clock_hz=each["clock_hz"])
+        assert far["fitted"] is False and far["vdd_v"] == each["vdd_v"]
+        assert far["beyond_5"]["errors"] == each["errors"][2] + each["errors"][14]
+        assert far["holds"] == (far["beyond_5"]["errors"] == 0)
+        chips = far["beyond_5"]["chips_that_err"]
+        assert chips["trials"] == 3 and (chips["errors"] == 0) == far["holds"]
+
+
+def test_table_1_statement():
+    """Errors within 5 at 0.8 and at 8 suns; the verdict, from histograms of our own making."""
+    found = statement("neuron_error_suns", "CIFAR-10 accuracy falls")
+    assert found["published_percent"] == {"8 suns": 83.6, "0.8 suns": 78.2}
+    for each in data("neuron_error_suns")["series"]:
+        if each["suns"] in (8.0, 0.8):
+            rate = found[f"at_{each['suns']:g}_suns"]
+            assert rate["errors"] == sum(each["errors"][3:14])
+            assert rate["trials"] == 11 * each["trials"]
+    for shift, few, many, holds in [(1, 3, 30, True), (1, 3, 29, False), (1, 0, 9, None)]:
+        bright, dim = (np.array([error_histogram(np.repeat([0, shift], [100 - n, n]))] * 5)
+                       for n in (few, many))
+        assert neuron_error_suns.table_1(bright, dim)["holds"] is holds
 
 
 def test_energy():

@@ -1,5 +1,6 @@
 """The experiments' framework on toy experiments, its statistics, and the real ones' form."""
 
+import gc
 import json
 import os
 import subprocess
@@ -338,6 +339,9 @@ def test_list_shows_all(toys, capsys):
     (["toy", "--chips", "0", "--workers", "0"], "number of chips must be at least 1, not 0"),
     (["toy", "--workers", "-1"], "number of workers must be at least 0, not -1"),
     (["toy", "--workers", "2", "--scheduler", "tcp://localhost:1"], "--workers is for the local"),
+    *((["toy", "--scheduler", address], f"address must be like tcp://host:8786, not {address!r}")
+      for address in ("foo", "foo:1", "tcp://host", "tcp://:1", "nonsense://host:1",
+                      "tcp://host:0", "tcp://host:65536", "")),
 ])
 def test_what_the_command_refuses(toys, capsys, tmp_path, arguments, message):
     need("figures")
@@ -378,11 +382,14 @@ def test_a_scheduler_that_is_not_there(toys, capsys, monkeypatch, tmp_path):
     need("figures")
     assert workers_module.SCHEDULER_TIMEOUT_S == 10
     monkeypatch.setattr(workers_module, "SCHEDULER_TIMEOUT_S", 0.5)
-    for address in ("tcp://127.0.0.1:1", "nonsense://host"):
-        arguments = ["figure", "toy", "--scheduler", address, "--output", str(tmp_path)]
-        assert main(arguments) == 1
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert f"Cannot reach the Dask scheduler {address} within 0.5 s" in said
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    address = "tcp://127.0.0.1:1"
+    assert main(["figure", "toy", "--scheduler", address, "--output", str(tmp_path)]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"Cannot reach the Dask scheduler {address} within 0.5 s" in said
+    gc.collect()
+    assert not unraisable  # such as of the client's finaliser
 
 
 def test_a_scheduler_without_and_with_workers(tmp_path, monkeypatch):

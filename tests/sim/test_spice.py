@@ -4,7 +4,9 @@ Tolerances of the model against decks are those of docs/spice.md; every such poi
 fit's (`sim.spice.fit.SUPPLIES_V`, `LOW_OHM`, `RATIOS`).
 """
 
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -191,6 +193,29 @@ def test_a_finished_deck_is_not_run_again(simulator, tmp_path):
     assert again.runs == 1
 
 
+def test_changed_measures_are_run_again(tmp_path, monkeypatch):
+    """Neither a changed measure nor a changed function that it calls takes a stored result."""
+    program = ("def part(waves):\n    return {0}\n\n"
+               "def whole(waves):\n    return part(waves) + {1}\n")
+    monkeypatch.setattr(ngspice, "simulate", lambda deck: {})
+    monkeypatch.setattr(ngspice, "ngspice_version", lambda: "none")
+
+    def made(name, *numbers):
+        path = tmp_path / f"{name}.py"
+        path.write_text(program.format(*numbers))
+        spec = importlib.util.spec_from_file_location("measures", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setitem(sys.modules, "measures", module)
+        return module.whole
+
+    store = Store(tmp_path / "store")
+    for runs, numbers in enumerate([(1, 1), (1, 2), (2, 2)], start=1):
+        for again in range(2):
+            whole = made(f"measures{runs}{again}", *numbers)
+            assert store.measure("deck", whole) == sum(numbers) and store.runs == runs
+
+
 def test_the_sweep_resumes(pdk, tmp_path, monkeypatch):
     """Interrupted in the middle, a sweep runs only the rest, and gives what one run gives."""
     calls = []
@@ -318,6 +343,23 @@ def test_command_prints_the_truth_table(simulator, tmp_path, capsys):
     assert len(lines) == 8 and all("WRONG" not in line for line in lines)
     (kept,) = tmp_path.iterdir()
     assert json.loads(kept.read_text())["measure"] == "read_senses"
+
+
+def test_command_says_what_does_not_switch(simulator, monkeypatch, tmp_path, capsys):
+    def fake(supply, rail, store):
+        works = rail < 3
+        seconds = 1e-9 if works else None
+        return {"high_v": rail if works else 1.0, "low_v": 0.0, "works": works,
+                "rise_s": seconds, "fall_s": seconds, "energy_j": 1e-12}
+
+    monkeypatch.setattr(measure, "shifter", fake)
+    assert main(["shifter", "--supply", "0.7", "--rail", "2.7", "4.5",
+                 "--store", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "0.7 V to 2.7 V  word line 0.000 to 2.700 V  rise 1 ns  fall 1 ns  1.00 pJ",
+        "0.7 V to 4.5 V  word line 0.000 to 1.000 V  does not switch"]
+    assert "2/2" in said.err
 
 
 @pytest.mark.parametrize("command", ["truth", "delay", "energy", "shifter", "mismatch", "sweep",
