@@ -96,13 +96,12 @@ def _fit_median(weak: Parameters) -> float:
     return math.exp(brentq(excess, low + 0.1, low + 15))
 
 
-def _fit_ageing(strong: Parameters) -> float:
+def _fit_ageing(strong: Parameters, weak: Parameters) -> float:
     """Decades that the HRS loses a decade of cycles."""
 
     def excess(slope: float) -> float:
-        states = Condition(_with(strong, {"ageing.hrs_decades_per_decade": slope})).at(
-            cycles=AGED_CYCLES
-        )
+        aged = Condition(_with(strong, {"ageing.hrs_decades_per_decade": slope}), base=weak)
+        states = aged.at(cycles=AGED_CYCLES)
         return math.log(states.of_one_device().single_ended_error_rate() / AGED_ERRORS)
 
     return float(brentq(excess, 0.0, 1.0))
@@ -134,17 +133,14 @@ def calibrate() -> dict[str, float]:
     weak, strong = load("jebali_2024/weak_set"), load("jebali_2024/strong")
     chip, start = load("jebali_2024/published_chip"), load("jebali_2024/amplifier")
     weak = _with(weak, {"hrs.median_ohm": _fit_median(weak)})
-    write(folder / "weak_set.toml", weak.tree)  # the others build on it
-    strong = _with(strong, {"ageing.hrs_decades_per_decade": _fit_ageing(strong)})
-    write(folder / "strong.toml", strong.tree)
+    strong = _with(strong, {"ageing.hrs_decades_per_decade": _fit_ageing(strong, weak)})
     array = load("jebali_2024/array_amplifier")
     mismatch = _fit_mismatch(array, weak.number("lrs.median_ohm"))
     array = _with(array, {"offset.cell.fixed_ln": mismatch})
-    write(folder / "array_amplifier.toml", array.tree)
     weights = np.array([target.weight for target in TARGETS])
 
     def cost(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        condition = Condition(_with(chip, {"programming.set_compliance_a": x[4]}))
+        condition = Condition(_with(chip, {"programming.set_compliance_a": x[4]}), base=weak)
         return weights * residuals(Amplifier(_amplifier(start, x[:4])), condition)
 
     best = least_squares(
@@ -154,8 +150,12 @@ def calibrate() -> dict[str, float]:
     pulse_s = chip.number("programming.pulse_s")
     fitted_chip = {"programming.set_compliance_a": best[4], "energy.set_j": 2 * best[4] * pulse_s}
     amplifier = _amplifier(start, best[:4])
-    write(folder / "published_chip.toml", _with(chip, fitted_chip).tree)
-    write(folder / "amplifier.toml", amplifier.tree)
+    made = {
+        "weak_set": weak, "strong": strong, "array_amplifier": array, "amplifier": amplifier,
+        "published_chip": _with(chip, fitted_chip),
+    }  # fmt: skip
+    for name, parameters in made.items():  # all of the set, once everything is fitted
+        write(folder / f"{name}.toml", parameters.tree)
     return {
         "weak_set hrs.median_ohm": weak.number("hrs.median_ohm"),
         "strong ageing.hrs_decades_per_decade": strong.number("ageing.hrs_decades_per_decade"),

@@ -340,6 +340,8 @@ class Condition:
     ----------
     source : Parameters, str or path
         The file, or its name (`jebali_2024/weak_set`).
+    base : Parameters, optional
+        The file's base, where it is not to be read from the disk.
 
     Attributes
     ----------
@@ -354,12 +356,14 @@ class Condition:
         If the file lacks a number or one is out of bounds.
     """
 
-    def __init__(self, source: Parameters | str | os.PathLike[str]) -> None:
+    def __init__(
+        self, source: Parameters | str | os.PathLike[str], base: Parameters | None = None
+    ) -> None:
         parameters = source if isinstance(source, Parameters) else load(source, "memristor")
         self.name, self.set = parameters.name, parameters.set
         self.reference = self._law = _programming(parameters)
         if parameters.has("base"):
-            base = load(parameters.text("base"), "memristor")
+            base = base or load(parameters.text("base"), "memristor")
             if base.has("base"):
                 raise ValueError(
                     f"Parameter file {self.name} builds on {base.name}, which builds on another: "

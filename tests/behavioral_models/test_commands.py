@@ -204,6 +204,12 @@ def test_programming_without_retries(capsys):
     assert len(out) == 2 and "32,768 pulses, 0.197 s of pulses" in out[1]
 
 
+def test_a_reader_that_stops_is_no_error():
+    command = f"{sys.executable} -m behavioral_models show jebali_2024/weak_set | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("jebali_2024/weak_set") and not done.stderr
+
+
 def test_calibrate_shows_and_writes_nothing(capsys):
     assert main(["calibrate"]) == 0
     out = capsys.readouterr().out

@@ -240,7 +240,7 @@ class TestCalibration:
         assert WEAK.number("hrs.median_ohm") == close(expected, rel=1e-3)
 
     def test_ageing(self):
-        assert calibration._fit_ageing(STRONG) == close(
+        assert calibration._fit_ageing(STRONG, WEAK) == close(
             STRONG.number("ageing.hrs_decades_per_decade"), rel=1e-3)
 
     def test_ageing_meets_fig_6(self):
