@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from behavioral_models.files import write_whole
 
 __all__ = ["FOLDER", "SOURCES", "Parameters", "available", "load", "number", "write"]
 
@@ -187,13 +188,4 @@ def write(path: Path, tree: Mapping[str, Any]) -> None:
     """Write a parameter file whole, or not at all."""
     import tomli_w
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, new = tempfile.mkstemp(dir=path.parent, suffix=".new")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            tomli_w.dump(tree, file, multiline_strings=True)
-        Path(new).chmod(0o644)
-        Path(new).replace(path)
-    except BaseException:
-        Path(new).unlink(missing_ok=True)
-        raise
+    write_whole(path, tomli_w.dumps(tree, multiline_strings=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import RisingEdge, Timer
 from numpy.typing import ArrayLike, NDArray
 
 from behavioral_models.chip import GoldenChip
@@ -332,6 +332,16 @@ class CoreBench:
         for part in (self.macros, self.driver.slots, self.driver.registers, self.monitor,
                      self.monitor.outputs, self.monitor.readout):  # fmt: skip
             cocotb.start_soon(part.run())
+
+    async def cut_power(self) -> None:
+        """Reset between two clock edges: every pin of the macros is off at once; then back."""
+        await Timer(1, "ns")
+        self.dut.rst.value = 1
+        await Timer(1, "ns")
+        for pin in self.macros.outputs:
+            assert number(pin) == 0, f"{pin._path} is on in reset"
+        await RisingEdge(self.dut.clk)
+        self.dut.rst.value = 0
 
     def set_gaps(self, gaps: bool = True) -> None:
         """Draw how dense the four streams are; without gaps all of them always go."""

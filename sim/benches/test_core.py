@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge, Timer
+from cocotb.triggers import RisingEdge
 
 from behavioral_models.constants import Operation
 from behavioral_models.macro import read_table
@@ -127,13 +127,7 @@ async def test_measure(dut):
         await bench.run(_plain(bench, 1))
         bench.macros.senses = 0
     await bench.driver.connect(*places[-1])
-    await Timer(1, "ns")
-    dut.rst.value = 1
-    await Timer(1, "ns")
-    for pin in bench.macros.outputs:
-        assert number(pin) == 0, f"{pin._path} is on in reset"
-    await RisingEdge(dut.clk)
-    dut.rst.value = 0
+    await bench.cut_power()
     await bench.run(_plain(bench, 1))
 
 
@@ -188,11 +182,5 @@ async def test_reset_in_a_pulse(dut):
     dut.operate.value = 0
     while not number(dut.macro_0_pulse):
         await RisingEdge(dut.clk)
-    await Timer(1, "ns")
-    dut.rst.value = 1
-    await Timer(1, "ns")
-    for pin in bench.macros.outputs:
-        assert number(pin) == 0, f"{pin._path} is on in reset"
-    await RisingEdge(dut.clk)
-    dut.rst.value = 0
+    await bench.cut_power()
     await bench.driver.idle()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,25 +13,12 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from behavioral_models.files import write_whole
 from sim.experiments.experiment import Experiment, ExperimentError, Options, canonical, plain
 from sim.experiments.provenance import code_hash, package_version, provenance
 from sim.experiments.workers import Workers
 
-__all__ = ["PointStore", "run_experiment", "write_whole"]
-
-
-def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a file under another name, then rename it: it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".new")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-        Path(new).chmod(0o644)
-        Path(new).replace(path)
-    except BaseException:
-        Path(new).unlink(missing_ok=True)
-        raise
+__all__ = ["PointStore", "run_experiment"]
 
 
 class PointStore:

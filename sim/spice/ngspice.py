@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from behavioral_models.files import write_whole
 from sim.tools import ToolError
 
 __all__ = ["Store", "find_ngspice", "ngspice_version", "simulate"]
@@ -72,7 +73,10 @@ def _read_raw(content: bytes) -> dict[str, NDArray[np.float64]]:
         raise ToolError("ngspice wrote no binary waveforms")
     text = head.decode(errors="replace")
     names = re.findall(r"^\t\d+\t(\S+)\t", text, re.MULTILINE)
-    points = int(re.search(r"No\. Points:\s*(\d+)", text).group(1))  # type: ignore[union-attr]
+    count = re.search(r"No\. Points:\s*(\d+)", text)
+    if count is None:
+        raise ToolError("ngspice did not say how many points it wrote")
+    points = int(count[1])
     values = np.frombuffer(data, dtype=np.float64)[: points * len(names)]
     return dict(zip(names, values.reshape(points, len(names)).T, strict=True))
 
@@ -122,15 +126,7 @@ class Store:
         result = measure(simulate(deck), **arguments)
         self.runs += 1
         if target:
-            target.parent.mkdir(parents=True, exist_ok=True)
             kept = {"measure": measure.__name__, "arguments": arguments,
                     "ngspice": ngspice_version(), "result": result}  # fmt: skip
-            handle, scratch = tempfile.mkstemp(dir=target.parent, suffix=".new")
-            try:
-                with os.fdopen(handle, "w") as file:
-                    json.dump(kept, file)
-                Path(scratch).replace(target)
-            except BaseException:
-                Path(scratch).unlink(missing_ok=True)
-                raise
+            write_whole(target, json.dumps(kept))
         return result

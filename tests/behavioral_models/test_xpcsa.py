@@ -136,7 +136,7 @@ class TestDecision:
         """HRS reads 1 against a reference between the states; the reference branch counts too."""
         ohm = np.array([LOW, 9e3, 1.1e4, HIGH])
         assert CHIP.decide_single_ended(ohm, 1e4, 1.2, 33e6).tolist() == [False, False, True, True]
-        assert CHIP.decide_single_ended(HIGH, 1e4, 1.2, 33e6, cell_score=-1e3) == False  # noqa: E712
+        assert not CHIP.decide_single_ended(HIGH, 1e4, 1.2, 33e6, cell_score=-1e3)
         assert CHIP.decide_single_ended(LOW, 1e4, 1.2, 33e6, latch_score=1e3)
 
 

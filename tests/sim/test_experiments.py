@@ -17,6 +17,7 @@ from scipy.stats import binom
 
 import sim.experiments.provenance as provenance_module
 import sim.experiments.workers as workers_module
+from behavioral_models.files import write_whole
 from sim.experiments import style
 from sim.experiments.experiment import (
     Experiment,
@@ -28,7 +29,7 @@ from sim.experiments.experiment import (
     generator,
 )
 from sim.experiments.provenance import code_hash, file_hashes, provenance
-from sim.experiments.runner import PointStore, run_experiment, write_whole
+from sim.experiments.runner import PointStore, run_experiment
 from sim.experiments.statistics import binomial_rate, cluster_rate, merge_counts
 from sim.experiments.workers import Workers
 from tests.needs import need
