@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from behavioral_models.device_chip import preactivation_shifts
-from behavioral_models.geometry import JEBALI_2024
 from behavioral_models.supply import ChipLoad, SolarCell, operating_point
 from sim.experiments.experiment import Experiment, Options
 from sim.experiments.published_chips import (
@@ -15,23 +13,19 @@ from sim.experiments.published_chips import (
     NEURONS,
     PARAMETERS,
     PUBLISHED_LIMIT,
-    THRESHOLD_ROWS,
-    WEIGHT_ROWS,
     ChipMaker,
     beyond_limit,
     chip_points,
     clock_text,
     difference_text,
     draw_errors,
-    error_histogram,
     errors_at,
-    neurons_beyond,
     paired_difference,
     per_chip,
     pooled,
-    random_patterns,
     rate_of,
     ratio,
+    shift_histograms,
 )
 from sim.experiments.statistics import cluster_rate
 
@@ -84,24 +78,10 @@ def run(point: dict, seed: int) -> dict:
             "suns": suns, "clock_hz": load.solar_clock_hz, "vdd_v": found.vdd_v,
             "functional": found.functional,
         })  # fmt: skip
-    weights = slice(WEIGHT_ROWS.start, WEIGHT_ROWS.stop)
-    shifts, beyond = [], []
-    for chip in range(point["first_chip"], point["first_chip"] + point["chips"]):
-        image, inputs = random_patterns(maker.random(chip), PATTERNS)
-        made = maker.make(chip, image)
-        histograms, neurons = [], []
-        for supply in supplies:
-            table = made.table(supply["vdd_v"], supply["clock_hz"], THRESHOLD_ROWS)
-            moved = preactivation_shifts(
-                table[:, weights], image[:, weights], inputs, JEBALI_2024.macros_per_bank
-            )
-            histograms.append(error_histogram(moved))
-            neurons.append(neurons_beyond(moved))
-        shifts.append(histograms)
-        beyond.append(neurons)
+    places = [(each["vdd_v"], each["clock_hz"]) for each in supplies]
     return {
-        "shifts": shifts, "neurons_beyond": beyond, "supplies": supplies,
-        "clock_hz": load.solar_clock_hz,
+        **shift_histograms(maker, point, PATTERNS, places),
+        "supplies": supplies, "clock_hz": load.solar_clock_hz,
     }  # fmt: skip
 
 

@@ -6,28 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from behavioral_models.device_chip import preactivation_shifts
-from behavioral_models.geometry import JEBALI_2024
 from behavioral_models.supply import ChipLoad
 from sim.experiments.experiment import Experiment, Options
 from sim.experiments.published_chips import (
     NEURONS,
     PARAMETERS,
     PUBLISHED_LIMIT,
-    THRESHOLD_ROWS,
-    WEIGHT_ROWS,
     ChipMaker,
     beyond_limit,
     chip_points,
     draw_errors,
-    error_histogram,
     errors_at,
-    neurons_beyond,
     paired_difference,
     pooled,
-    random_patterns,
     rate_of,
     ratio,
+    shift_histograms,
 )
 from sim.experiments.statistics import cluster_rate
 
@@ -57,27 +51,9 @@ def points(options: Options) -> list[dict]:
 
 def run(point: dict, seed: int) -> dict:
     """Histograms of what misread weights add to preactivations: (chip, operating point, shift)."""
-    load, maker = ChipLoad.from_file(), ChipMaker(seed)
-    shifts, beyond = [], []
-    for chip in range(point["first_chip"], point["first_chip"] + point["chips"]):
-        image, inputs = random_patterns(maker.random(chip), PATTERNS)
-        made = maker.make(chip, image)
-        histograms, neurons = [], []
-        for vdd_v, clock_hz in OPERATING_POINTS:
-            if not load.functional(vdd_v, clock_hz):
-                histograms.append(None)
-                neurons.append(None)
-                continue
-            table = made.table(vdd_v, clock_hz, error_free_rows=THRESHOLD_ROWS)
-            weights = slice(WEIGHT_ROWS.start, WEIGHT_ROWS.stop)
-            moved = preactivation_shifts(
-                table[:, weights], image[:, weights], inputs, JEBALI_2024.macros_per_bank
-            )
-            histograms.append(error_histogram(moved))
-            neurons.append(neurons_beyond(moved))
-        shifts.append(histograms)
-        beyond.append(neurons)
-    return {"shifts": shifts, "neurons_beyond": beyond}
+    load = ChipLoad.from_file()
+    places = [place if load.functional(*place) else None for place in OPERATING_POINTS]
+    return shift_histograms(ChipMaker(seed), point, PATTERNS, places)
 
 
 def gather(_points: list[dict], results: list[dict]) -> dict:

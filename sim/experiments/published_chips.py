@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from behavioral_models.device_chip import DeviceChip
+from behavioral_models.device_chip import DeviceChip, preactivation_shifts
 from behavioral_models.geometry import JEBALI_2024
 from behavioral_models.memristor import Condition
 from behavioral_models.passes import PassConfig
@@ -50,6 +50,7 @@ __all__ = [
     "ratio",
     "run_patterns",
     "share_of",
+    "shift_histograms",
 ]
 
 #: Seeds that the chips are spread over.
@@ -193,6 +194,49 @@ def run_patterns(
     """Which outputs are wrong, bool (batch, NEURONS): real passes of a golden chip with errors."""
     golden = chip.golden(vdd_v, clock_hz, error_free_rows=error_free_rows)
     return golden.run(PassConfig(), patterns.inputs).outputs != (patterns.preactivations > 0)
+
+
+def shift_histograms(
+    maker: ChipMaker, point: dict, patterns: int, places: Sequence[tuple[float, float] | None]
+) -> dict[str, list]:
+    """What misread weights add to preactivations, of the chips of a point.
+
+    Parameters
+    ----------
+    maker : ChipMaker
+    point : dict
+        One of `chip_points`.
+    patterns : int
+        Random inputs of each chip; each gives every neuron one shift.
+    places : list
+        Supply, volts, and clock, hertz; None where the chip does not work.
+
+    Returns
+    -------
+    dict
+        `shifts` (chip, place, shift): see `error_histogram`; `neurons_beyond` (chip, place).
+    """
+    weights = slice(WEIGHT_ROWS.start, WEIGHT_ROWS.stop)
+    shifts: list[list] = []
+    beyond: list[list] = []
+    for chip in range(point["first_chip"], point["first_chip"] + point["chips"]):
+        image, inputs = random_patterns(maker.random(chip), patterns)
+        made = maker.make(chip, image)
+        histograms, neurons = [], []
+        for place in places:
+            if place is None:
+                histograms.append(None)
+                neurons.append(None)
+                continue
+            table = made.table(*place, error_free_rows=THRESHOLD_ROWS)
+            moved = preactivation_shifts(
+                table[:, weights], image[:, weights], inputs, JEBALI_2024.macros_per_bank
+            )
+            histograms.append(error_histogram(moved))
+            neurons.append(neurons_beyond(moved))
+        shifts.append(histograms)
+        beyond.append(neurons)
+    return {"shifts": shifts, "neurons_beyond": beyond}
 
 
 def error_histogram(shifts: Integers) -> Integers:
