@@ -127,6 +127,11 @@ HELIOBIT = ChipGeometry(
     banks=2, macros_per_bank=2, rows=64, columns=64, max_inputs=1024, max_planes=4
 )
 
+#: Banks of 16 of these macros: a layer of 784 inputs of 4 bits, or of 928, in one pass.
+HELIOBIT_WIDE = ChipGeometry(
+    banks=2, macros_per_bank=16, rows=64, columns=64, max_inputs=1024, max_planes=4
+)
+
 #: The published test die (Jebali 2024, Results): one macro whose memristors can be measured.
 TEST_DIE = ChipGeometry(
     banks=1, macros_per_bank=1, rows=64, columns=64, max_inputs=58, sense_bypass=True
@@ -139,6 +144,7 @@ TINY = ChipGeometry(banks=2, macros_per_bank=2, rows=6, columns=3, max_inputs=12
 PRESETS = {
     "jebali_2024": JEBALI_2024,
     "heliobit": HELIOBIT,
+    "heliobit_wide": HELIOBIT_WIDE,
     "test_die": TEST_DIE,
     "tiny": TINY,
 }

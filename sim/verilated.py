@@ -236,24 +236,43 @@ class VerilatedChip(HostExecutor):
     ) -> None:
         self.parameters = parameters
         self._folder = tempfile.TemporaryDirectory()
-        scratch = Path(self._folder.name)
-        self._statistics = scratch / "statistics.json"
-        command: list[str | Path] = [program or build_chip(parameters, trace is not None)]
-        command += ["--statistics", self._statistics]
+        self._timeout_s = timeout_s
+        self._command: list[str | Path] = [program or build_chip(parameters, trace is not None)]
+        self._command += ["--statistics", self._statistics_file]
         if trace is not None:
-            command += ["--trace", trace, "--trace-cycles", str(trace_cycles)]
+            self._command += ["--trace", trace, "--trace-cycles", str(trace_cycles)]
+        #: Cycles simulated, and the seconds that took, as far as simulators have been closed.
+        self.statistics: dict[str, float] = {}
+        try:
+            self._start(table)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    @property
+    def _statistics_file(self) -> Path:
+        return Path(self._folder.name) / "statistics.json"
+
+    def _start(self, table: ArrayLike | None) -> None:
+        """Start a simulator, with read bits loaded through the back door if there are any."""
+        command = list(self._command)
         if table is not None:
-            prefix = write_macro_images(parameters.geometry, table, scratch)
+            prefix = write_macro_images(self.parameters.geometry, table, Path(self._folder.name))
             command.append(f"+macro_image={prefix}")
         transport = PipeTransport(command)
         try:
-            super().__init__(transport, parameters.geometry, timeout_s)
+            super().__init__(transport, self.parameters.geometry, self._timeout_s)
         except BaseException:
             transport.close()
-            self._folder.cleanup()
             raise
-        #: Cycles simulated, and the seconds that took, once closed.
-        self.statistics: dict[str, float] = {}
+
+    def load_table(self, table: ArrayLike) -> None:
+        """Go on with another chip, whose senses give `table`, bool (macro, row, column, x).
+
+        The simulator is started anew, with the table loaded through the back door.
+        """
+        self._stop()
+        self._start(table)
 
     @classmethod
     def with_image(
@@ -265,10 +284,15 @@ class VerilatedChip(HostExecutor):
 
     def close(self) -> None:
         """End the simulation and read its statistics."""
-        super().close()
-        if self._statistics.exists():
-            self.statistics = json.loads(self._statistics.read_text())
+        self._stop()
         self._folder.cleanup()
+
+    def _stop(self) -> None:
+        super().close()
+        if self._statistics_file.exists():
+            for name, value in json.loads(self._statistics_file.read_text()).items():
+                self.statistics[name] = self.statistics.get(name, 0) + value
+            self._statistics_file.unlink()
 
 
 def open_chip(

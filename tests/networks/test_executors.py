@@ -163,3 +163,21 @@ def test_executors_are_found_by_name():
 def test_unknown_names_are_refused(group, what):
     with pytest.raises(ValueError, match=f"There is no {what} 'abacus'; registered are: "):
         open_entry(group, "abacus")
+
+
+def test_a_verilated_chip_takes_a_table_instead_of_the_one_before():
+    need("verilator")
+    random = np.random.default_rng(5)
+    pass_config = PassConfig(weight_rows=4, threshold_rows=2)
+    inputs = random.random((7, pass_config.inputs(TINY))) < 0.5
+    with VerilatedChip(ChipParameters(TINY)) as chip:
+        golden = GoldenChip(TINY)
+        for _ in range(2):
+            table = random.random((*TINY.image_shape, 2)) < 0.5
+            chip.load_table(table)
+            golden.load_table(table)
+            ours, theirs = (each.run(pass_config, inputs, readout=True) for each in (chip, golden))
+            assert (ours.preactivations == theirs.preactivations).all()
+            assert ours.preactivations.any()
+        once = chip.statistics["cycles"]
+    assert chip.statistics["cycles"] > once > 0
