@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,11 +15,14 @@ from behavioral_models.passes import (
     PassConfig,
     Result,
     Start,
-    bits_of_planes,
     check_batch,
+    check_inputs,
 )
+from behavioral_models.popcount import WeightedPopcount
 
 __all__ = ["GoldenChip", "check_image", "open_chip"]
+
+_PREPARED_PASSES = 64  # that a chip keeps, the oldest goes first
 
 
 def check_image(geometry: ChipGeometry, image: ArrayLike) -> NDArray[np.bool_]:
@@ -32,6 +38,22 @@ def check_image(geometry: ChipGeometry, image: ArrayLike) -> NDArray[np.bool_]:
     return bits.astype(bool)
 
 
+class _Count(NamedTuple):
+    """What banks that see the same inputs count."""
+
+    popcount: WeightedPopcount
+    first_neuron: int
+    chained: bool
+
+
+class _PreparedPass(NamedTuple):
+    """A pass on a loaded chip, for any inputs and start values."""
+
+    counts: list[_Count]
+    constants: NDArray[np.int32]
+    shifts: int
+
+
 class GoldenChip:
     """What a chip of this geometry answers, computed without a clock.
 
@@ -43,8 +65,6 @@ class GoldenChip:
 
     Attributes
     ----------
-    table : bool array (macro, row, column, x)
-        What every sense gives; all zero until something is loaded.
     registers : int32 array (banks, columns)
         The neuron registers as the last run left them; 0 at first.
     """
@@ -54,8 +74,15 @@ class GoldenChip:
             raise ValueError(f"Read timing must be 1, 2 or 3 cycles a row, not {read_timing!r}")
         self.geometry = geometry
         self.read_timing = read_timing
-        self.table = np.zeros((*geometry.image_shape, 2), dtype=bool)
+        self._table = np.zeros((*geometry.image_shape, 2), dtype=bool)
+        self._table.flags.writeable = False  # what is prepared depends on it
+        self._prepared: dict[PassConfig, _PreparedPass] = {}
         self.registers = np.zeros((geometry.banks, geometry.columns), dtype=np.int32)
+
+    @property
+    def table(self) -> NDArray[np.bool_]:
+        """What every sense gives, bool (macro, row, column, x); all zero until one is loaded."""
+        return self._table
 
     def load(self, image: ArrayLike) -> None:
         """Take a program image, bool (macro, row, column), free of errors."""
@@ -69,7 +96,9 @@ class GoldenChip:
                 f"A read table of this chip has shape {self.table.shape} (macro, row, column, x), "
                 f"not {table.shape}"
             )
-        self.table = table
+        self._table = table.copy()
+        self._table.flags.writeable = False
+        self._prepared.clear()
 
     def run(
         self,
@@ -103,133 +132,85 @@ class GoldenChip:
         """
         geometry = self.geometry
         inputs, preload = check_batch(pass_config, geometry, inputs, registers)
-        start_values = self._start_values(pass_config, preload)
-        planes = bits_of_planes(inputs, pass_config)
-        chained = pass_config.configuration is Configuration.CHAINED
-        sums: dict[int, NDArray[np.int32]] = {}
-        outputs: dict[int, NDArray[np.bool_]] = {}
-        for bank in pass_config.enabled_banks(geometry):
-            if chained and bank == 1:
-                bits = self._chained_inputs(outputs[0], pass_config)
-                planes_seen = np.zeros((len(bits), planes.shape[1], bits.shape[1]), dtype=bool)
-                planes_seen[:, -1] = bits
-                counted = [False] * (planes.shape[1] - 1) + [True]
-            else:
-                share = planes.shape[2] // geometry.banks
-                two_layer = pass_config.configuration is Configuration.TWO_LAYER
-                planes_seen = (
-                    planes[:, :, bank * share : (bank + 1) * share] if two_layer else planes
-                )
-                counted = [True] * planes.shape[1]
-            sums[bank] = self._bank(bank, pass_config, planes_seen, counted, start_values.get(bank))
-            outputs[bank] = sums[bank] < 0
-            if len(inputs):
-                self.registers[bank] = sums[bank][-1]
+        values = check_inputs(inputs, pass_config)
+        prepared = self._prepared.get(pass_config)
+        if prepared is None:
+            if len(self._prepared) == _PREPARED_PASSES:
+                del self._prepared[next(iter(self._prepared))]
+            prepared = self._prepared[pass_config] = self._prepare(pass_config)
+        banks = list(pass_config.enabled_banks(geometry))
+        start = prepared.constants[None, :]
+        if preload is not None:
+            start = (preload << prepared.shifts) + start
+        elif pass_config.start is Start.REGISTERS:
+            start = (self.registers[banks].reshape(1, -1) << prepared.shifts) + start
+        batch = len(values)
+        outputs = np.empty((batch, start.shape[1]), dtype=bool)
+        sums = np.empty((batch if readout else min(batch, 1), start.shape[1]), dtype=np.int32)
+        for count in prepared.counts:
+            count.popcount.subtract(
+                outputs.view(np.uint8) if count.chained else values,
+                start,
+                geometry.register_width,
+                count.first_neuron,
+                outputs,
+                sums,
+            )
+        if batch:
+            self.registers[banks] = sums[-1].reshape(-1, geometry.columns)
         return Result(
-            outputs=np.concatenate(list(outputs.values()), axis=1),
-            preactivations=-np.concatenate(list(sums.values()), axis=1) if readout else None,
-            cycles=pass_config.cycles(geometry, self.read_timing, len(inputs), readout),
+            outputs=outputs,
+            preactivations=-sums if readout else None,
+            cycles=pass_config.cycles(geometry, self.read_timing, batch, readout),
         )
 
-    def _start_values(
-        self, pass_config: PassConfig, preload: NDArray[np.int32] | None
-    ) -> dict[int, NDArray[np.int32]]:
-        """Registers (batch, columns) that each bank starts from, if not from thresholds."""
-        banks = pass_config.enabled_banks(self.geometry)
-        if preload is not None:
-            parts = np.split(preload, len(banks), axis=1)
-            return dict(zip(banks, parts, strict=True))
-        if pass_config.start is Start.REGISTERS:
-            return {bank: self.registers[bank][None, :] for bank in banks}
-        return {}
+    def _prepare(self, pass_config: PassConfig) -> _PreparedPass:
+        """What a pass computes with this table, for any inputs.
 
-    def _chained_inputs(
-        self, first_layer: NDArray[np.bool_], pass_config: PassConfig
-    ) -> NDArray[np.bool_]:
-        """Bank 1's inputs: bank 0's outputs, then zeros."""
-        width = self.geometry.macros_per_bank * pass_config.weight_rows
-        bits = np.zeros((len(first_layer), width), dtype=bool)
-        used = min(width, first_layer.shape[1])
-        bits[:, :used] = first_layer[:, :used]
-        return bits
-
-    def _bank(
-        self,
-        bank: int,
-        pass_config: PassConfig,
-        planes: NDArray[np.bool_],
-        counted: list[bool],
-        start_values: NDArray[np.int32] | None,
-    ) -> NDArray[np.int32]:
-        """Registers (batch, columns) after a pass: shifts and counts as the chip makes them."""
+        Shift and count, doubling and subtraction modulo 2^width, let powers of two and the wrap be
+        drawn out of the sums: a pass gives 2^shifts start + threshold - sum of 2^p P_p, wrapped
+        once, P_p the popcount of plane p relative to the bottom one.
+        """
         geometry = self.geometry
-        w = pass_config.weight_rows
-        first = bank * geometry.macros_per_bank
-        enabled = [
-            m - first
-            for m in pass_config.enabled_macros(geometry)
-            if 0 <= m - first < geometry.macros_per_bank
-        ]
-        table = self.table[[first + m for m in enabled]]
-        batch = planes.shape[0]
-        popcount = _Popcount(table[:, :w].reshape(-1, geometry.columns, 2))
-        thresholds = table[..., 1].sum(axis=0, dtype=np.int32)  # (row, column)
-        total = np.zeros((batch, geometry.columns), dtype=np.int32)
-        if start_values is not None:
-            total += start_values
-        row = pass_config.first_threshold_row
-        for index in range(pass_config.counted_planes):
-            shifts = pass_config.initial_shifts if index == 0 else 1
-            if index == 0 and start_values is None:  # the same for every inference
-                start = np.zeros(geometry.columns, dtype=np.int32)
-                for threshold_row in range(row, row + shifts):
-                    start = self._wrap(2 * start + thresholds[threshold_row])
-                total[:] = start
+        w, size = pass_config.weight_rows, geometry.macros_per_bank
+        shifts = pass_config.initial_shifts + pass_config.counted_planes - 1
+        first_row = pass_config.first_threshold_row
+        weights = 1 << np.arange(shifts - 1, -1, -1, dtype=np.int64)
+        two_layer = pass_config.configuration is Configuration.TWO_LAYER
+        chained = pass_config.configuration is Configuration.CHAINED
+
+        places = {
+            bank: tuple(m % size for m in pass_config.enabled_macros(geometry) if m // size == bank)
+            for bank in pass_config.enabled_banks(geometry)
+        }
+
+        def sees(bank: int) -> tuple[int, tuple[int, ...]]:
+            """Which inputs a bank sees: banks that see the same are counted together."""
+            return (bank if two_layer or chained else 0), places[bank]
+
+        counts, constants, first_neuron = [], [], 0
+        for (share, enabled), group in groupby(places, sees):
+            banks = np.array(list(group))
+            macros = banks[:, None] * size + enabled
+            table = np.moveaxis(self.table[macros], 0, 2)  # (macro, row, bank, column, x)
+            table = table.reshape(len(enabled), geometry.rows, -1, 2)
+            columns = (np.array(enabled)[:, None] * w + np.arange(w)).ravel()
+            counts_last_only = chained and share == 1
+            if counts_last_only:  # its inputs are bank 0's outputs, then zeros
+                columns[columns >= geometry.columns] = -1
             else:
-                for threshold_row in range(row, row + shifts):
-                    total = self._wrap(2 * total + thresholds[threshold_row])
-            row += shifts
-            if counted[index]:
-                x = planes[:, index].reshape(batch, geometry.macros_per_bank, w)
-                total -= popcount(x[:, enabled].reshape(batch, len(enabled) * w))
-        return self._wrap(total)
-
-    def _wrap(self, sums: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Registers' two's complement."""
-        half = 1 << self.geometry.register_width - 1
-        if sums.size and -half <= sums.min() and sums.max() < half:
-            return sums
-        return ((sums + half) & (2 * half - 1)) - half
-
-
-class _Popcount:
-    """Ones that the rows of one bank read, for many inputs at once, as a matrix product.
-
-    A bit cell reads read(0) + x (read(1) - read(0)), whatever its errors. Sums stay far below 2^24,
-    where float32 is exact.
-
-    Parameters
-    ----------
-    table : bool array (input, column, x)
-        What a sense of each input's bit cell gives.
-    """
-
-    _CHUNK = 2048  # inferences that stay in the cache
-
-    def __init__(self, table: NDArray[np.bool_]) -> None:
-        reads = table.astype(np.float32)
-        self._at_zero = reads[..., 0].sum(axis=0)
-        self._difference = reads[..., 1] - reads[..., 0]
-
-    def __call__(self, bits: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """Popcounts (batch, column) for inputs (batch, input)."""
-        counts = np.empty((len(bits), len(self._at_zero)), dtype=np.int32)
-        for first in range(0, len(bits), self._CHUNK):
-            part = slice(first, first + self._CHUNK)
-            product = bits[part].astype(np.float32) @ self._difference
-            product += self._at_zero
-            counts[part] = product
-        return counts
+                columns += two_layer * share * size * w
+            popcount = WeightedPopcount(
+                table[:, :w].reshape(len(columns), -1, 2),
+                columns,
+                pass_config.bottom_plane,
+                1 if counts_last_only else pass_config.counted_planes,
+            )
+            ones = table[:, first_row : first_row + shifts, :, 1].sum(axis=0, dtype=np.int64)
+            constants.append(weights @ ones - popcount.constant)
+            counts.append(_Count(popcount, first_neuron, counts_last_only))
+            first_neuron += len(constants[-1])
+        return _PreparedPass(counts, np.concatenate(constants).astype(np.int32), shifts)
 
 
 def open_chip(geometry: ChipGeometry = JEBALI_2024, read_timing: int = 1) -> GoldenChip:

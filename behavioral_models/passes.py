@@ -19,6 +19,7 @@ __all__ = [
     "Start",
     "bits_of_planes",
     "check_batch",
+    "check_inputs",
     "check_registers",
 ]
 
@@ -326,24 +327,31 @@ def _check_whole(values: NDArray, what: str) -> None:
         )
 
 
-def bits_of_planes(inputs: NDArray, pass_config: PassConfig) -> NDArray[np.bool_]:
-    """Cut inputs (batch, inputs) of k bits into the planes a pass counts, top plane first.
-
-    Returns bool (batch, plane, inputs).
-
-    Raises ValueError if an input does not fit k bits.
-    """
+def check_inputs(inputs: ArrayLike, pass_config: PassConfig) -> NDArray[np.uint8]:
+    """Inputs as uint8 of the same shape; ValueError if one does not fit the k bits of the pass."""
     inputs = np.asarray(inputs)
+    if inputs.dtype == np.bool_:
+        return inputs.view(np.uint8)
     _check_whole(inputs, "Inputs")
     if inputs.size and (inputs.min() < 0 or int(inputs.max()) >> pass_config.planes):
         raise ValueError(
             f"Inputs range from {inputs.min()} to {inputs.max()}, which does not fit "
             f"{pass_config.planes} unsigned bit planes"
         )
-    inputs = inputs.astype(np.uint8)
+    return inputs.astype(np.uint8, copy=False)
+
+
+def bits_of_planes(inputs: ArrayLike, pass_config: PassConfig) -> NDArray[np.bool_]:
+    """Cut inputs (batch, inputs) of k bits into the planes a pass counts, top plane first.
+
+    Returns bool (batch, plane, inputs).
+
+    Raises ValueError if an input does not fit k bits.
+    """
+    checked = check_inputs(inputs, pass_config)
     top = pass_config.bottom_plane + pass_config.counted_planes - 1
     planes = np.arange(top, pass_config.bottom_plane - 1, -1, dtype=np.uint8)
-    return (inputs[:, None, :] >> planes[None, :, None] & 1).astype(bool)
+    return (checked[:, None, :] >> planes[None, :, None] & 1).astype(bool)
 
 
 def check_registers(

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from behavioral_models.chip import GoldenChip
 from behavioral_models.device_chip import DeviceChip
-from behavioral_models.geometry import JEBALI_2024
+from behavioral_models.geometry import JEBALI_2024, ChipGeometry
+from behavioral_models.macro import read_table
 from behavioral_models.memristor import Condition
 from behavioral_models.passes import Configuration, PassConfig
 from behavioral_models.xpcsa import Amplifier
@@ -85,6 +88,112 @@ def _monte_carlo(chips: int) -> dict[str, float]:
     return measured
 
 
+#: A chip for all of an MNIST network's first layer, and one for the blocks of the others.
+MNIST_CHIPS = tuple(
+    ChipGeometry(banks, 16, rows=64, columns=64, max_inputs=1102, max_planes=4) for banks in (18, 2)
+)
+MNIST_LAYERS = (784, 1102, 64, 10)
+
+
+def _mnist_network(errors: float) -> Callable[[NDArray[np.uint8]], NDArray[np.intp]]:
+    """A network with MNIST_LAYERS and random weights on golden chips: images to classes.
+
+    The first layer counts four bit planes. The second is 19 blocks of 58 inputs, a macro each, two
+    a pass, of whose outputs the host takes the majority. Of the last the preactivations are read.
+
+    Parameters
+    ----------
+    errors : float
+        Cells that misread, for one x or for both.
+    """
+    random = np.random.default_rng(0)
+    wide, blocks = (GoldenChip(geometry) for geometry in MNIST_CHIPS)
+    for chip in (wide, blocks):
+        shape = chip.geometry.image_shape
+        table = read_table(random.random(shape) < 0.5)
+        kinds = np.array([(True, False), (False, True), (True, True)])
+        wrong = random.random(shape) < errors
+        table[wrong] ^= kinds[random.integers(0, 3, np.count_nonzero(wrong))]
+        chip.load_table(table)
+    planes = PassConfig(weight_rows=49, threshold_rows=11, planes=4)
+    pairs = [
+        PassConfig(Configuration.TWO_LAYER, macros=(macro, 16 + macro)) for macro in range(9)
+    ] + [PassConfig(Configuration.TWO_LAYER, macros=(9,))]
+    last = PassConfig(weight_rows=4, macros=tuple(range(16)))
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.intp]:
+        hidden = wide.run(planes, images).outputs
+        inputs = np.zeros((len(images), 2, 16 * 58), dtype=bool)
+        inputs[:, 0, : 10 * 58] = hidden[:, : 10 * 58]
+        inputs[:, 1, : 9 * 58] = hidden[:, 10 * 58 : 19 * 58]
+        flat = inputs.reshape(len(images), -1)
+        votes = np.zeros((len(images), 64), dtype=np.int8)
+        for pair in pairs:
+            outputs = blocks.run(pair, flat).outputs
+            for first in range(0, outputs.shape[1], 64):
+                votes += outputs[:, first : first + 64]
+        result = blocks.run(last, votes > 19 // 2, readout=True)
+        assert result.preactivations is not None
+        return result.preactivations[:, :10].argmax(axis=1)
+
+    return run
+
+
+def _mnist_speed(repeats: int, images: int = 4096) -> dict:
+    """Images a second of an MNIST network on golden chips, and in PyTorch: one thread each."""
+    random = np.random.default_rng(0)
+    inputs = random.integers(0, 16, (images, MNIST_LAYERS[0]), dtype=np.uint8)
+    ours = {"no errors": _mnist_network(0), "fixed errors": _mnist_network(0.02)}
+    works: dict[str | int, Callable[[], object]] = {
+        name: lambda network=network: [network(part) for part in np.split(inputs, 4)]
+        for name, network in ours.items()
+    }
+    batches = (64, 128, 256, 512, 1024, 2048) if find_spec("torch") is not None else ()
+    if batches:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        floats = torch.from_numpy(inputs).float()
+        layers = [torch.sign(torch.randn(shape)) for shape in pairwise(MNIST_LAYERS)]
+
+        def run(batch: int) -> None:
+            with torch.inference_mode():
+                for x in floats.split(batch):
+                    for layer in layers[:-1]:
+                        x = torch.sign(x @ layer)
+                    (x @ layers[-1]).argmax(dim=1)
+
+        works |= {batch: lambda batch=batch: run(batch) for batch in batches}
+    seconds: dict[str | int, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()  # compiled, prepared, in memory
+    for _ in range(repeats):  # alternately, so that all see the same machine
+        for name, work in works.items():
+            seconds[name].append(_median_seconds(work, 1))
+    if batches:
+        torch.set_num_threads(threads)
+    measured: dict = {
+        "network": "-".join(map(str, MNIST_LAYERS)),
+        "images_per_second": {name: images / statistics.median(seconds[name]) for name in ours},
+        "cells_with_errors": 0.02,
+    }
+    if batches:
+        best = min(batches, key=lambda batch: statistics.median(seconds[batch]))
+        measured["pytorch"] = {
+            "version": torch.__version__,
+            "best_batch": best,
+            "images_per_second": images / statistics.median(seconds[best]),
+            "ratio": {
+                name: statistics.median(
+                    theirs / own for theirs, own in zip(seconds[best], seconds[name], strict=True)
+                )
+                for name in ours
+            },
+        }
+    return measured
+
+
 def run_bench(folder: Path, repeats: int = 5) -> dict:
     """Measure the Verilated chip and the golden model for JEBALI_2024; write `bench.json`.
 
@@ -108,7 +217,7 @@ def run_bench(folder: Path, repeats: int = 5) -> dict:
         "two layers, 116 x 64 twice": PassConfig(Configuration.TWO_LAYER),
     }
     batch = 20_000
-    with tqdm(total=4 + repeats, desc="bench") as bar:
+    with tqdm(total=5 + repeats, desc="bench") as bar:
         for read_timing in (1, 2, 3):
             parameters = ChipParameters(geometry, read_timing)
             program = build_chip(parameters)
@@ -138,6 +247,8 @@ def run_bench(folder: Path, repeats: int = 5) -> dict:
             )
             theirs.append(_median_seconds(lambda: floats @ layer, 1))
             bar.update()
+        measured["mnist"] = _mnist_speed(repeats)
+        bar.update()
         measured["monte_carlo"] = _monte_carlo(40 * repeats)
         bar.update()
     measured["golden"] = {
@@ -169,6 +280,19 @@ def summary(measured: dict, folder: Path) -> str:
         f"  {golden['inferences_per_second']:,.0f} inferences/s; a float32 matrix product in numpy "
         f"{golden['float32_product_per_second']:,.0f}/s; ratio {golden['ratio']:.2f}",
     ]
+    mnist = measured["mnist"]
+    images = ", ".join(f"{n:,.0f} with {name}" for name, n in mnist["images_per_second"].items())
+    lines += [f"Golden model, {mnist['network']} of MNIST's size, one thread, images a second:"]
+    lines += [f"  {images} ({100 * mnist['cells_with_errors']:.0f} % of cells)"]
+    if "pytorch" in mnist:
+        torch = mnist["pytorch"]
+        ratios = ", ".join(f"{ratio:.2f} with {name}" for name, ratio in torch["ratio"].items())
+        lines += [
+            f"  PyTorch {torch['version']}, float32, at its best batch of {torch['best_batch']}: "
+            f"{torch['images_per_second']:,.0f}; ratio {ratios}"
+        ]
+    else:
+        lines += ["  PyTorch not measured: `pip install -e .[train]` brings it"]
     monte_carlo = measured["monte_carlo"]
     lines += [
         "Monte Carlo of JEBALI_2024 at 0.8 V, 33 MHz, neuron evaluations a second:",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from behavioral_models import popcount
 from behavioral_models.chip import GoldenChip, check_image
 from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TEST_DIE, TINY, ChipGeometry
 from behavioral_models.passes import Configuration, PassConfig, Start, check_registers
@@ -13,6 +14,8 @@ SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_input
 ONE_ROW = ChipGeometry(banks=1, macros_per_bank=1, rows=5, columns=1, max_inputs=3, max_planes=3)
 ODD = ChipGeometry(banks=3, macros_per_bank=3, rows=7, columns=5, max_inputs=12, max_planes=3)
 MANY_MACROS = ChipGeometry(banks=2, macros_per_bank=9, rows=4, columns=2, max_inputs=18)
+WIDE_REGISTERS = ChipGeometry(2, 2, rows=12, columns=3, max_inputs=1024, max_planes=8)  # 19 bits
+MANY_ROWS = ChipGeometry(3, 2, rows=24, columns=70, max_inputs=48, max_planes=2)
 
 
 def loaded(geometry, seed=0, errors=False):
@@ -29,8 +32,8 @@ def loaded(geometry, seed=0, errors=False):
 @pytest.mark.parametrize("errors", [False, True], ids=["image", "errors"])
 @pytest.mark.parametrize(
     "geometry",
-    [SMALLEST, ONE_ROW, TINY, ODD, MANY_MACROS],
-    ids=["smallest", "one_column", "tiny", "odd", "many_macros"],
+    [SMALLEST, ONE_ROW, TINY, ODD, MANY_MACROS, WIDE_REGISTERS],
+    ids=["smallest", "one_column", "tiny", "odd", "many_macros", "wide_registers"],
 )
 def test_every_mode_against_the_reference(geometry, errors):
     """Random passes of all modes in a row, so that those from registers find what was left."""
@@ -74,6 +77,135 @@ def test_product_size_against_the_reference(config, geometry):
     inputs, _ = random_arguments(np.random.default_rng(3), geometry, config, most=1)
     result = chip.run(config, inputs, readout=True)
     assert (-result.preactivations[0]).tolist() == run_one(geometry, chip.table, config, inputs[0])
+
+
+@pytest.mark.parametrize("batch", [0, 1, 63, 64, 65, 130])
+@pytest.mark.parametrize("geometry", [TINY, WIDE_REGISTERS], ids=["16_bits", "32_bits"])
+def test_batches_of_all_sizes_against_the_reference(geometry, batch):
+    """Inferences are computed side by side, 64 at a time: none may see its neighbours."""
+    rng = np.random.default_rng(batch)
+    k, w, t = geometry.max_planes, 3, geometry.max_planes + 1
+    w = min(w, geometry.rows - t)
+    half = 1 << geometry.register_width - 1
+    chip = loaded(geometry, seed=batch, errors=True)
+    for config in (
+        PassConfig(weight_rows=w, threshold_rows=t, planes=k),
+        PassConfig(Configuration.TWO_LAYER, w, t, k),
+        PassConfig(Configuration.CHAINED, w, t, k),
+        PassConfig(weight_rows=w, threshold_rows=t, planes=k, macros=(1, 2)),
+        PassConfig(Configuration.TWO_LAYER, w, t, k, start=Start.PRELOAD, begin_with_shift=True),
+    ):
+        inputs = rng.integers(0, 2**k, (batch, config.inputs(geometry)))
+        registers = None
+        if config.start is Start.PRELOAD:  # any values: doubled, they wrap
+            registers = rng.integers(-half, half, (batch, config.neurons(geometry)))
+        result = chip.run(config, inputs, True, registers)
+        expected = np.array([
+            run_one(geometry, chip.table, config, one, None if registers is None else registers[i])
+            for i, one in enumerate(inputs)
+        ], dtype=int).reshape(batch, config.neurons(geometry))
+        assert (-result.preactivations == expected).all()
+        assert (result.outputs == (expected < 0)).all()
+        without = chip.run(config, inputs, False, registers)
+        assert (without.outputs == result.outputs).all() and without.preactivations is None
+        if batch:
+            banks = list(config.enabled_banks(geometry))
+            assert (chip.registers[banks].ravel() == expected[-1]).all()
+
+
+@pytest.mark.parametrize("dead, inverted", [(0, 0.02), (0.02, 0), (0.01, 0.01), (1, 0), (0, 1)])
+def test_errors_of_each_kind_against_a_matrix_product(dead, inverted):
+    """Cells that misread one x, or both; one of each kind everywhere, and banks wider than 64."""
+    rng = np.random.default_rng(7)
+    geometry = MANY_ROWS
+    image = rng.random(geometry.image_shape) < 0.5
+    table = np.stack([~image, image], axis=-1)
+    table ^= (rng.random(geometry.image_shape) < inverted)[..., None]
+    which = rng.integers(0, 2, geometry.image_shape)[..., None] == [0, 1]
+    table ^= (rng.random(geometry.image_shape) < dead)[..., None] & which
+    chip = GoldenChip(geometry)
+    chip.load_table(table)
+    w, t = 21, 3
+    inputs = rng.integers(0, 4, (100, 2 * w))
+    result = chip.run(PassConfig(weight_rows=w, threshold_rows=t, planes=2), inputs, True)
+    reads = table.astype(int).reshape(3, 2, geometry.rows, 70, 2)
+    weights = reads[:, :, :w].reshape(3, 2 * w, 70, 2)
+    popcounts = 3 * weights[..., 0].sum(axis=1)[:, None] + inputs @ (
+        weights[..., 1] - weights[..., 0]
+    )
+    threshold = (reads[:, :, w:, :, 1].sum(axis=1) * [[4], [2], [1]]).sum(axis=1)
+    delta = (popcounts - threshold[:, None]).transpose(1, 0, 2).reshape(100, -1)
+    assert (result.preactivations == delta).all()
+    assert (result.outputs == (delta > 0)).all()
+
+
+def test_a_pass_is_prepared_anew_after_loading():
+    """The chip keeps what it prepared for a pass, not longer than what it was prepared from."""
+    config = PassConfig(weight_rows=3, threshold_rows=3, planes=2)
+    inputs = np.random.default_rng(0).integers(0, 4, (5, 6))
+    table = loaded(TINY, 1, errors=True).table.copy()
+    chip = loaded(TINY, 2)
+    chip.run(config, inputs)
+    chip.load_table(table)
+    fresh = GoldenChip(TINY)
+    fresh.load_table(table)
+    expected = fresh.run(config, inputs, True).preactivations
+    table[:] = False  # the chip has its own
+    for _ in range(2):
+        assert (chip.run(config, inputs, True).preactivations == expected).all()
+    with pytest.raises(ValueError, match="read-only"):
+        chip.table[:] = False
+
+
+def test_more_passes_than_a_chip_keeps():
+    geometry = ChipGeometry(1, 1, rows=80, columns=2, max_inputs=80)
+    chip = loaded(geometry, errors=True)
+    for w in [*range(1, 80), 1, 2, 79]:
+        config = PassConfig(weight_rows=w, threshold_rows=1)
+        inputs = np.random.default_rng(w).integers(0, 2, (1, w))
+        result = chip.run(config, inputs, True)
+        expected = run_one(geometry, chip.table, config, inputs[0])
+        assert (-result.preactivations[0]).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "arranged",
+    [
+        np.asfortranarray,
+        lambda a: a[:, ::-1].copy()[:, ::-1],
+        lambda a: a.astype(float),
+        lambda a: a.astype(np.int8),
+        lambda a: np.repeat(a, 2, axis=0)[::2],
+        list,
+    ],
+    ids=["fortran", "reversed", "float", "int8", "strided", "list"],
+)
+def test_arrays_of_any_type_and_order(arranged):
+    chip = loaded(TINY, errors=True)
+    rng = np.random.default_rng(0)
+    config = PassConfig(weight_rows=3, threshold_rows=3, planes=2, start=Start.PRELOAD)
+    inputs, registers = rng.integers(0, 4, (70, 6)), rng.integers(-64, 64, (70, 6))
+    expected = chip.run(config, inputs, True, registers).preactivations
+    inputs.flags.writeable = False
+    result = chip.run(config, arranged(inputs), True, arranged(registers))
+    assert (result.preactivations == expected).all()
+    bits = rng.random((70, 6)) < 0.5
+    one = PassConfig(weight_rows=3, threshold_rows=3)
+    expected = chip.run(one, bits.astype(int), True).preactivations
+    assert (chip.run(one, np.asfortranarray(bits), True).preactivations == expected).all()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+def test_without_a_folder_for_compiled_code(monkeypatch, error):
+    """Where numba can keep nothing on disk the kernel is compiled for this process alone."""
+
+    def njit(signature, cache=False):
+        if cache:
+            raise error("cannot cache function: no locator available")
+        return lambda function: (function, cache)
+
+    monkeypatch.setattr(popcount, "njit", njit)
+    assert popcount._compiled.__wrapped__(np.uint16) == (popcount._subtract, False)
 
 
 def test_plain_mode_is_the_papers_equation():
