@@ -88,8 +88,14 @@ class MemristorArray:
         self.formed[:] = True
         self._hold_stuck()
 
-    def program(self, image: ArrayLike) -> None:
+    def program(self, image: ArrayLike, rows: NDArray[np.bool_] | None = None) -> None:
         """Give every memristor its pulse: bool (macro, row, column), 1 is HRS on BL, LRS on BLb.
+
+        Parameters
+        ----------
+        image : bool array (macro, row, column)
+        rows : bool array (macro, row), optional
+            Program these rows alone; all if not given.
 
         Raises
         ------
@@ -110,12 +116,15 @@ class MemristorArray:
             ).reshape(shape)
             score = np.where(self.pulses == index, drawn, score)
         low = np.stack([~bits, bits], axis=-1)
-        self.ohm = np.where(
+        ohm = np.where(
             low,
             self.states.lrs.ohm(self._device_lrs, score),
             self.states.hrs.ohm(self._device_hrs, score),
         )
-        self.pulses += 1
+        if rows is None:
+            rows = np.ones(shape[:2], dtype=bool)
+        self.ohm[rows] = ohm[rows]
+        self.pulses[rows] += 1
         self._hold_stuck()
 
     def program_row(self, macro: int, row: int, bits: ArrayLike) -> None:

@@ -122,6 +122,45 @@ class DeviceChip:
             read[:, rows] = read_table(self._image)[:, rows]
         return read
 
+    def repair(
+        self, vdd_v: float, clock_hz: float, rows: NDArray[np.bool_] | None = None, retries: int = 3
+    ) -> int:
+        """Program again, at most `retries` times each, rows in which a bit cell reads wrong.
+
+        As `networks.host.HostExecutor.repair` does it to a chip: every cell of the row gets a pulse
+        again, for better or worse.
+
+        Parameters
+        ----------
+        vdd_v, clock_hz : float
+            Where they are read: the lowest supply the chip will see.
+        rows : bool array (macro, row), optional
+            Look at these alone; at all if not given.
+        retries : int
+
+        Returns
+        -------
+        int
+            Rows programmed again, each time counted.
+
+        Raises
+        ------
+        ValueError
+            If nothing was programmed.
+        """
+        if self._image is None:
+            raise ValueError("Nothing was programmed that could be repaired")
+        repaired = 0
+        for _ in range(retries):
+            read = self.read(slice(None), slice(None), vdd_v, clock_hz)
+            weak = (read != read_table(self._image)).any(axis=(2, 3))
+            weak &= rows if rows is not None else True
+            if not weak.any():
+                break
+            self.array.program(self._image, weak)
+            repaired += int(weak.sum())
+        return repaired
+
     def read(
         self, macro: int | slice, row: int | slice, vdd_v: float, clock_hz: float
     ) -> NDArray[np.bool_]:

@@ -503,6 +503,60 @@ class TestExecutors:
             assert (one.preactivations == two.preactivations).all() and one.cycles == two.cycles
 
 
+class TestRepair:
+    GEOMETRY = ChipGeometry(banks=1, macros_per_bank=2, rows=20, columns=8, max_inputs=40)
+
+    def chip(self):
+        chip = DeviceChip(self.GEOMETRY, WEAK, seed=3)
+        image = np.random.default_rng(1).random(self.GEOMETRY.image_shape) < 0.5
+        chip.program(image)
+        return chip, image
+
+    def wrong_rows(self, chip, image, vdd_v=0.75):
+        return (chip.table(vdd_v, 460e3) != read_table(image)).any(axis=(2, 3))
+
+    def test_erring_rows_are_programmed_again_and_no_others(self):
+        chip, image = self.chip()
+        before, ohm = self.wrong_rows(chip, image), chip.array.ohm.copy()
+        assert 2 <= before.sum() < before.size
+        assert chip.repair(0.75, 460e3, retries=1) == before.sum()
+        changed = (chip.array.ohm != ohm).any(axis=(2, 3))
+        assert (changed == before).all()
+        assert self.wrong_rows(chip, image).sum() < before.sum()
+
+    def test_only_rows_asked_for(self):
+        chip, image = self.chip()
+        rows = np.zeros(self.GEOMETRY.image_shape[:2], dtype=bool)
+        rows[:, ::2] = True
+        before = self.wrong_rows(chip, image)
+        assert before[rows].any() and before[~rows].any()
+        assert chip.repair(0.75, 460e3, rows, retries=10) >= before[rows].sum()
+        after = self.wrong_rows(chip, image)
+        assert (after[~rows] == before[~rows]).all()
+        assert after[rows].sum() < before[rows].sum()
+
+    def test_a_sound_chip_is_left_alone(self):
+        chip, image = self.chip()
+        chip.repair(1.2, 460e3, retries=40)
+        ohm = chip.array.ohm.copy()
+        assert chip.repair(1.2, 460e3) == 0 and (chip.array.ohm == ohm).all()
+
+    def test_rows_programmed_alone_draw_as_in_a_whole_image(self):
+        whole, rows = (MemristorArray(self.GEOMETRY, WEAK) for _ in range(2))
+        image = np.random.default_rng(2).random(self.GEOMETRY.image_shape) < 0.5
+        which = np.random.default_rng(3).random(self.GEOMETRY.image_shape[:2]) < 0.5
+        for array in (whole, rows):
+            array.form()
+        whole.program(image)
+        rows.program(image, which)
+        rows.program(image, ~which)
+        assert (whole.ohm == rows.ohm).all()
+
+    def test_nothing_to_repair(self):
+        with pytest.raises(ValueError, match="Nothing was programmed that could be repaired"):
+            DeviceChip(TINY).repair(1.2, 1e6)
+
+
 def test_no_errors_no_shifts():
     image = random_image(ODD)
     inputs = np.random.default_rng(0).random((5, 3 * 7)) < 0.5
