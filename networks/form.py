@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -160,7 +160,7 @@ class Dense:
 
     def rows(self, values: NDArray) -> NDArray:
         """What the chip sees of inputs (batch, ...): (batch, 1, inputs), one application each."""
-        return values.reshape(len(values), 1, -1)
+        return values.reshape(len(values), 1, len(self.weights))
 
     def finish(self, bits: Bits, shape: tuple[int, ...]) -> Bits:
         """Output bits (batch, neurons) of the applications' (batch, 1, neurons)."""
@@ -219,7 +219,7 @@ class Output:
 
     def rows(self, values: NDArray) -> NDArray:
         """(batch, 1, inputs) of inputs (batch, ...)."""
-        return values.reshape(len(values), 1, -1)
+        return values.reshape(len(values), 1, len(self.weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,7 +331,7 @@ class Convolution:
     def finish(self, bits: Bits, shape: tuple[int, ...]) -> Bits:
         """Output bits (batch, filters, height, width) of the positions' (batch, place, filters)."""
         high, wide = self.positions(shape)
-        images = bits.transpose(0, 2, 1).reshape(len(bits), -1, high, wide)
+        images = bits.transpose(0, 2, 1).reshape(len(bits), bits.shape[2], high, wide)
         return pool(images, self.pool, self.pool_ceil, self.pool_all)
 
 
@@ -347,7 +347,9 @@ def patches(
     windows = sliding_window_view(padded, kernel, axis=(2, 3))
     windows = windows[:, :, :: stride[0], :: stride[1]]
     batch, _, down, right = windows.shape[:4]
-    return windows.transpose(0, 2, 3, 1, 4, 5).reshape(batch, down * right, -1)
+    return windows.transpose(0, 2, 3, 1, 4, 5).reshape(
+        batch, down * right, padded.shape[1] * kernel[0] * kernel[1]
+    )
 
 
 def pool(bits: Bits, window: tuple[int, int], ceil: bool, every: Bits) -> Bits:
@@ -543,9 +545,11 @@ def layer_sums(layer: Layer, rows: NDArray) -> Integers:
     below 2^24, or float64 beyond.
     """
     scale = (1 << layer.planes) - 1
-    kind = np.float32 if layer.matrix.shape[0] * scale < 1 << 24 else np.float64
-    signs = 2 * rows.astype(kind) - scale
+    kind: Any = np.float32 if layer.matrix.shape[0] * scale < 1 << 24 else np.float64
+    batch, places, inputs = rows.shape
+    signs = 2 * rows.reshape(batch * places, inputs).astype(kind) - scale
     weights = 2 * layer.matrix.astype(kind) - 1
-    dots = np.stack([signs[..., part] @ weights[part] for part in layer.blocks], axis=-2)
+    dots = np.stack([signs[:, part] @ weights[part] for part in layer.blocks], axis=-2)
     sizes = np.array([part.stop - part.start for part in layer.blocks])
-    return (dots.astype(np.int64) + scale * sizes[:, None]) // 2
+    sums = (dots.astype(np.int64) + scale * sizes[:, None]) // 2
+    return sums.reshape(batch, places, layer.votes, layer.matrix.shape[1])
