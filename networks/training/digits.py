@@ -6,8 +6,6 @@ Run as `python -m networks.training.digits`; see `docs/digits.md`.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import shlex
 import statistics
 import sys
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import sklearn
+from tqdm import tqdm
 
 from behavioral_models.geometry import JEBALI_2024
 from networks.digits import (
@@ -37,20 +35,14 @@ from networks.digits import (
     program_image,
     save_image,
 )
-
-try:
-    import torch
-    from torch import Tensor, nn
-    from torch.nn import functional
-    from tqdm import tqdm
-except ModuleNotFoundError as error:
-    advice = (
-        f"Training needs {error.name}, which is not installed; "
-        f"run `pip install torch==2.13.0 tqdm`, or `make setup` with the extra `train`"
-    )
-    if __name__ == "__main__":
-        sys.exit(advice)
-    raise ModuleNotFoundError(advice, name=error.name) from None
+from networks.training.needs_torch import Tensor, functional, nn, torch
+from networks.training.record import (
+    KEPT_BECAUSE,
+    best_seed,
+    check_seeds,
+    versions,
+    write_record,
+)
 
 
 @dataclass(frozen=True)
@@ -285,15 +277,6 @@ def train_and_export(
     return Trained(network, float(right.mean()))
 
 
-def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-        "torch": str(torch.__version__),
-    }
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m networks.training.digits",
@@ -334,8 +317,7 @@ def main(arguments: list[str] | None = None) -> int:
     output: Path = options.output
     if options.epochs < 1:
         parser.error(f"--epochs must be at least 1, not {options.epochs}")
-    if len(set(options.seeds)) != len(options.seeds) or min(options.seeds) < 0:
-        parser.error(f"--seeds must be different and not negative, not {options.seeds}")
+    check_seeds(parser, options.seeds)
     if output.suffix != ".npz":
         parser.error(f"--output must name a .npz file, not {output.name}")
     recipe = replace(Recipe(), epochs=options.epochs)
@@ -352,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     # Everything is chosen now: the held-out images are looked at below, once, and choose nothing.
-    best_seed = max(validated, key=lambda seed: (validated[seed], -seed))
+    kept_seed = best_seed(validated)
     training, held_out = load_part("training"), load_part("held_out")
     final = {}
     for seed in options.seeds:
@@ -362,18 +344,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"seed {seed}: held-out accuracy {final[seed].accuracy:.4f}", flush=True)
     print(
         f"Each exported network agrees with its training graph on every image; "
-        f"the network of seed {best_seed} is kept"
+        f"the network of seed {kept_seed} is kept"
     )
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    network = final[best_seed].network
+    network = final[kept_seed].network
     network.save(output)
     save_image(program_image(network, JEBALI_2024), output.with_name(f"{output.stem}_image.npz"))
     command = ["python", "-m", "networks.training.digits", "--seeds", *map(str, options.seeds)]
     command += ["--epochs", str(options.epochs)]
     record = {
         "command": shlex.join(command),
-        "versions": _versions(),
+        "versions": versions("numpy", "scikit-learn", "torch"),
         "images": {
             "fit": len(fit.labels),
             "validation": len(validation.labels),
@@ -393,13 +375,10 @@ def main(arguments: list[str] | None = None) -> int:
         "median_held_out_accuracy": round(
             statistics.median(trained.accuracy for trained in final.values()), 6
         ),
-        "kept_seed": best_seed,
-        "kept_because": "best validation accuracy, the lowest seed of equal ones",
+        "kept_seed": kept_seed,
+        "kept_because": KEPT_BECAUSE,
     }
-    record_file = output.with_suffix(".json")
-    temporary = record_file.with_name(f".{record_file.name}.partial")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(record_file)
+    write_record(output.with_suffix(".json"), record)
     print(
         f"median of {len(final)} seeds: held-out accuracy {record['median_held_out_accuracy']:.4f}"
     )
