@@ -266,6 +266,10 @@ class VerilatedChip(HostExecutor):
             transport.close()
             raise
 
+    def load_backdoor(self, image: ArrayLike) -> None:
+        """Go on with another chip that holds a program image (macro, row, column), unprogrammed."""
+        self.load_table(read_table(check_image(self.parameters.geometry, image)))
+
     def load_table(self, table: ArrayLike) -> None:
         """Go on with another chip, whose senses give `table`, bool (macro, row, column, x).
 
