@@ -372,7 +372,12 @@ def pool(bits: Bits, window: tuple[int, int], ceil: bool, every: Bits) -> Bits:
 def majority(bits: Bits) -> Bits:
     """Bits (..., votes, neurons) to what most of an odd number of votes say: (..., neurons)."""
     votes = bits.shape[-2]
-    return bits[..., 0, :] if votes == 1 else 2 * bits.sum(axis=-2, dtype=np.int32) > votes
+    if votes == 1:
+        return bits[..., 0, :]
+    count = np.zeros((*bits.shape[:-2], bits.shape[-1]), np.uint8 if votes < 256 else np.uint32)
+    for vote in range(votes):  # several times as fast as a sum over an axis between two others
+        count += bits[..., vote, :]
+    return count > votes // 2
 
 
 def predictions(preactivations: NDArray) -> Integers:

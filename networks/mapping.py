@@ -315,33 +315,50 @@ class _Images:
         self.bits: list[Bits] = []
         self._free: dict[int, Bits] = {}  # (bank, macro) of images that have any free
 
-    def place(self, banks: int, macros: int) -> tuple[int, int, tuple[int, ...]]:
-        """Take neighbouring macros, the same ones in several banks of one image.
+    def place(self, banks: int, macros: int, apart: bool) -> tuple[int, list[tuple[int, int]]]:
+        """Take neighbouring macros in each of several banks of one image.
 
-        Returns (image, number of the first macro within its bank, banks): where they are free, or
-        in a new image.
+        The same ones in each bank or, with `apart`, others in each bank if they are free, so that
+        the banks of a pass can share one set of inputs.
+
+        Returns (image, (bank, number of its first macro within it) for each bank): where they are
+        free, or in a new image.
         """
-        for image in self._free:
-            found = self._take(image, banks, macros)
-            if found is not None:
-                return found
-        image = len(self.bits)
-        self.bits.append(np.zeros(self._geometry.image_shape, dtype=bool))
-        self._free[image] = np.ones(self._shape, dtype=bool)
-        found = self._take(image, banks, macros)
-        assert found is not None
-        return found
+        for image in [*self._free, None]:
+            if image is None:
+                image = len(self.bits)
+                self.bits.append(np.zeros(self._geometry.image_shape, dtype=bool))
+                self._free[image] = np.ones(self._shape, dtype=bool)
+            free = self._free[image]
+            found = self._apart(free, banks, macros) if apart else []
+            found = found or self._alike(free, banks, macros)
+            if found:
+                for bank, first in found:
+                    free[bank, first : first + macros] = False
+                if not free.any():
+                    del self._free[image]
+                return image, found
+        raise AssertionError("a new image is free")
 
-    def _take(self, image: int, banks: int, macros: int) -> tuple[int, int, tuple[int, ...]] | None:
-        free = self._free[image]
+    def _alike(self, free: Bits, banks: int, macros: int) -> list[tuple[int, int]]:
         for first in range(self._shape[1] - macros + 1):
             where = np.flatnonzero(free[:, first : first + macros].all(axis=1))[:banks]
             if len(where) == banks:
-                free[where, first : first + macros] = False
-                if not free.any():
-                    del self._free[image]
-                return image, first, tuple(int(bank) for bank in where)
-        return None
+                return [(int(bank), first) for bank in where]
+        return []
+
+    def _apart(self, free: Bits, banks: int, macros: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        free = free.copy()
+        for bank in range(self._shape[0]):
+            for first in range(self._shape[1] - macros + 1):
+                if free[bank, first : first + macros].all():
+                    found.append((bank, first))
+                    free[:, first : first + macros] = False  # for this pass
+                    break
+            if len(found) == banks:
+                return found
+        return []
 
 
 @dataclass(frozen=True)
@@ -367,13 +384,13 @@ class _LayerBuilder:
     def place(self, tiles: list[_Tile], macros: int, w: int, t: int) -> _Placed:
         """Write tiles that run at once into one image, each in a bank of its own."""
         geometry = self.geometry
-        image, first, banks = self.images.place(len(tiles), macros)
+        apart = any(not np.array_equal(tile.inputs, tiles[0].inputs) for tile in tiles)
+        image, where = self.images.place(len(tiles), macros, apart)
         bits = self.images.bits[image]
-        per_bank = geometry.macros_per_bank * w
-        used = slice(first * w, (first + macros) * w)
-        feeds = np.full((geometry.banks, per_bank), self.constant, dtype=np.int32)
+        feeds = np.full((len(tiles), geometry.macros_per_bank * w), self.constant, dtype=np.int32)
+        used = np.zeros(feeds.shape, dtype=bool)
         enabled: list[int] = []
-        for bank, tile in zip(banks, tiles, strict=True):
+        for number, ((bank, first), tile) in enumerate(zip(where, tiles, strict=True)):
             count, neurons = tile.weights.shape
             numbers = [bank * geometry.macros_per_bank + first + i for i in range(macros)]
             rows = np.zeros((macros * w, neurons), dtype=bool)
@@ -383,14 +400,20 @@ class _LayerBuilder:
                 share = _spread(tile.thresholds, macros)  # (macro, neuron)
                 places = np.arange(t - 1, -1, -1)[:, None]
                 bits[numbers, w : w + t, :neurons] = share[:, None, :] >> places & 1
-            feeds[bank, used][:count] = tile.inputs
+            feeds[number, first * w : first * w + count] = tile.inputs
+            used[number, first * w : (first + macros) * w] = True
             enabled += numbers
         self.tiles += len(tiles)
-        alike = all(np.array_equal(feeds[bank], feeds[banks[0]]) for bank in banks)
-        configuration = Configuration.SINGLE_LAYER if alike else Configuration.TWO_LAYER
-        feed = self._feed(feeds[banks[0]] if alike else feeds.ravel())
+        configuration, feed = Configuration.SINGLE_LAYER, feeds[0]
+        for more, taken in zip(feeds, used, strict=True):
+            feed = np.where(taken, more, feed)
+        if (np.where(used, feeds, feed) != feed).any():  # two banks want other inputs in one place
+            configuration = Configuration.TWO_LAYER
+            whole = np.full((geometry.banks, feeds.shape[1]), self.constant, dtype=np.int32)
+            whole[[bank for bank, _ in where]] = feeds
+            feed = whole.ravel()
         targets = tuple(tile.target._replace(bank=number) for number, tile in enumerate(tiles))
-        return _Placed(image, configuration, tuple(enabled), feed, targets)
+        return _Placed(image, configuration, tuple(enabled), self._feed(feed), targets)
 
     def _feed(self, inputs: NDArray[np.int32]) -> int:
         key = inputs.tobytes()

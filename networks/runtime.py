@@ -300,7 +300,7 @@ class _Session:
     ) -> tuple[Bits | None, NDArray[np.int32] | None]:
         """Output bits and preactivations (rows, votes, neurons) of one layer, those needed."""
         count, inputs = rows.shape
-        whole = np.empty((count, inputs + 1), dtype=np.uint8)
+        whole = np.empty((count, inputs + 1), dtype=bool if layer.planes == 1 else np.uint8)
         whole[:, :inputs] = rows
         whole[:, inputs] = (1 << layer.planes) - 1
         shape = (count, layer.votes, layer.matrix.shape[1])
