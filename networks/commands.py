@@ -23,7 +23,7 @@ from networks.data import NAMES, Examples, load_data
 from networks.executor import EXECUTORS, TRANSPORTS, open_entry
 from networks.form import Network, evaluate
 from networks.host import HostExecutor
-from networks.importing import load_network
+from networks.importing import find_network, load_network
 from networks.mapping import Program
 from networks.mapping import compile as compile_network
 from networks.runtime import PreactivationErrors, RunResult
@@ -34,33 +34,14 @@ __all__ = [
     "add_compile",
     "add_plan",
     "add_run",
-    "find_network",
     "run_compile",
     "run_plan",
     "run_run",
 ]
 
-TRAINED = Path(__file__).parent / "trained"
 #: Where networks run unless told otherwise: whole layers in one pass.
 GEOMETRY = "heliobit_wide"
 DIMENSIONS = ("banks", "macros_per_bank", "rows", "columns", "max_inputs", "max_planes")
-
-
-def find_network(text: str) -> Path:
-    """The file of a network: a path, or the name of a committed one.
-
-    Raises
-    ------
-    ValueError
-        If there is neither; the message lists those committed.
-    """
-    if Path(text).exists():
-        return Path(text)
-    named = TRAINED / f"{text}.npz"
-    if named.exists():
-        return named
-    known = sorted(file.stem for file in TRAINED.glob("*.npz") if not file.stem.endswith("_image"))
-    raise ValueError(f"There is no file {text!r}, nor a network of that name: {', '.join(known)}")
 
 
 def _program(options: argparse.Namespace) -> Program:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from networks import npz
 from networks.form import Dense, Network, NetworkError, Output
 
-__all__ = ["Imported", "load_network", "read"]
+__all__ = ["TRAINED", "Imported", "find_network", "load_network", "read"]
+
+#: Where the committed networks are.
+TRAINED = Path(__file__).parent / "trained"
 
 _UNDERSTOOD = (
     "understood are .npz networks, QONNX (.onnx), and torch state dicts of networks.training "
@@ -40,6 +43,23 @@ class Imported(NamedTuple):
     kind: str
     data: str
     inputs: Callable[[NDArray], NDArray[np.uint8]] | None = None
+
+
+def find_network(text: str) -> Path:
+    """The file of a network: a path, or the name of a committed one.
+
+    Raises
+    ------
+    ValueError
+        If there is neither; the message lists those committed.
+    """
+    if Path(text).exists():
+        return Path(text)
+    named = TRAINED / f"{text}.npz"
+    if named.exists():
+        return named
+    known = sorted(file.stem for file in TRAINED.glob("*.npz") if not file.stem.endswith("_image"))
+    raise ValueError(f"There is no file {text!r}, nor a network of that name: {', '.join(known)}")
 
 
 def load_network(path: str | Path, round_once: bool = False) -> Network:

@@ -300,9 +300,11 @@ class _Session:
     ) -> tuple[Bits | None, NDArray[np.int32] | None]:
         """Output bits and preactivations (rows, votes, neurons) of one layer, those needed."""
         count, inputs = rows.shape
-        whole = np.empty((count, inputs + 1), dtype=bool if layer.planes == 1 else np.uint8)
-        whole[:, :inputs] = rows
-        whole[:, inputs] = (1 << layer.planes) - 1
+        whole = rows
+        if any((feed == inputs).any() for feed in mapped.feeds):  # some rows see the constant
+            whole = np.empty((count, inputs + 1), dtype=bool if layer.planes == 1 else np.uint8)
+            whole[:, :inputs] = rows
+            whole[:, inputs] = (1 << layer.planes) - 1
         shape = (count, layer.votes, layer.matrix.shape[1])
         bits = np.empty(shape, dtype=bool) if need_bits else None
         sums = np.empty(shape, dtype=np.int32) if need_sums else None

@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
@@ -17,12 +18,16 @@ from tqdm import tqdm
 
 from behavioral_models.chip import GoldenChip
 from behavioral_models.device_chip import DeviceChip
-from behavioral_models.geometry import JEBALI_2024, ChipGeometry
+from behavioral_models.geometry import HELIOBIT_WIDE, JEBALI_2024
 from behavioral_models.macro import read_table
 from behavioral_models.memristor import Condition
 from behavioral_models.passes import Configuration, PassConfig
 from behavioral_models.xpcsa import Amplifier
 from hdl.parameters import ChipParameters
+from networks.importing import find_network, load_network
+from networks.mapping import compile as compile_network
+from networks.runtime import RunResult
+from networks.runtime import run as run_program
 from sim import tools
 from sim.verilated import VerilatedChip, build_chip
 
@@ -88,65 +93,40 @@ def _monte_carlo(chips: int) -> dict[str, float]:
     return measured
 
 
-#: A chip for all of an MNIST network's first layer, and one for the blocks of the others.
-MNIST_CHIPS = tuple(
-    ChipGeometry(banks, 16, rows=64, columns=64, max_inputs=1102, max_planes=4) for banks in (18, 2)
-)
-MNIST_LAYERS = (784, 1102, 64, 10)
+#: The committed network whose images a second are measured, its layers, and the chip it runs on:
+#: banks enough that half of the hidden layer is one pass.
+MNIST_NETWORK, MNIST_LAYERS = "mnist_1102_64_majority", (784, 1102, 64, 10)
+MNIST_CHIP = replace(HELIOBIT_WIDE, banks=9)
 
 
-def _mnist_network(errors: float) -> Callable[[NDArray[np.uint8]], NDArray[np.intp]]:
-    """A network with MNIST_LAYERS and random weights on golden chips: images to classes.
-
-    The first layer counts four bit planes. The second is 19 blocks of 58 inputs, a macro each, two
-    a pass, of whose outputs the host takes the majority. Of the last the preactivations are read.
+def _mnist_network(errors: float) -> Callable[[NDArray[np.uint8]], RunResult]:
+    """The committed network MNIST_NETWORK, compiled, on golden chips: images to classes.
 
     Parameters
     ----------
     errors : float
         Cells that misread, for one x or for both.
     """
+    program = compile_network(load_network(find_network(MNIST_NETWORK)), MNIST_CHIP)
     random = np.random.default_rng(0)
-    wide, blocks = (GoldenChip(geometry) for geometry in MNIST_CHIPS)
-    for chip in (wide, blocks):
-        shape = chip.geometry.image_shape
-        table = read_table(random.random(shape) < 0.5)
-        kinds = np.array([(True, False), (False, True), (True, True)])
-        wrong = random.random(shape) < errors
+    kinds = np.array([(True, False), (False, True), (True, True)])
+    tables = []
+    for image in program.images:
+        table = read_table(image)
+        wrong = random.random(image.shape) < errors
         table[wrong] ^= kinds[random.integers(0, 3, np.count_nonzero(wrong))]
-        chip.load_table(table)
-    planes = PassConfig(weight_rows=49, threshold_rows=11, planes=4)
-    pairs = [
-        PassConfig(Configuration.TWO_LAYER, macros=(macro, 16 + macro)) for macro in range(9)
-    ] + [PassConfig(Configuration.TWO_LAYER, macros=(9,))]
-    last = PassConfig(weight_rows=4, macros=tuple(range(16)))
-
-    def run(images: NDArray[np.uint8]) -> NDArray[np.intp]:
-        hidden = wide.run(planes, images).outputs
-        inputs = np.zeros((len(images), 2, 16 * 58), dtype=bool)
-        inputs[:, 0, : 10 * 58] = hidden[:, : 10 * 58]
-        inputs[:, 1, : 9 * 58] = hidden[:, 10 * 58 : 19 * 58]
-        flat = inputs.reshape(len(images), -1)
-        votes = np.zeros((len(images), 64), dtype=np.int8)
-        for pair in pairs:
-            outputs = blocks.run(pair, flat).outputs
-            for first in range(0, outputs.shape[1], 64):
-                votes += outputs[:, first : first + 64]
-        result = blocks.run(last, votes > 19 // 2, readout=True)
-        assert result.preactivations is not None
-        return result.preactivations[:, :10].argmax(axis=1)
-
-    return run
+        tables.append(table)
+    chip = GoldenChip(MNIST_CHIP)
+    return lambda images: run_program(program, chip, images, tables if errors else None)
 
 
-def _mnist_speed(repeats: int, images: int = 4096) -> dict:
+def _mnist_speed(repeats: int, images: int = 10_000) -> dict:
     """Images a second of an MNIST network on golden chips, and in PyTorch: one thread each."""
     random = np.random.default_rng(0)
-    inputs = random.integers(0, 16, (images, MNIST_LAYERS[0]), dtype=np.uint8)
+    inputs = random.integers(0, 256, (images, MNIST_LAYERS[0]), dtype=np.uint8)
     ours = {"no errors": _mnist_network(0), "fixed errors": _mnist_network(0.02)}
     works: dict[str | int, Callable[[], object]] = {
-        name: lambda network=network: [network(part) for part in np.split(inputs, 4)]
-        for name, network in ours.items()
+        name: lambda network=network: network(inputs) for name, network in ours.items()
     }
     batches = (64, 128, 256, 512, 1024, 2048) if find_spec("torch") is not None else ()
     if batches:
@@ -154,7 +134,7 @@ def _mnist_speed(repeats: int, images: int = 4096) -> dict:
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        floats = torch.from_numpy(inputs).float()
+        floats = torch.from_numpy(inputs >> 4).float()
         layers = [torch.sign(torch.randn(shape)) for shape in pairwise(MNIST_LAYERS)]
 
         def run(batch: int) -> None:
