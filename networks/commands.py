@@ -49,7 +49,8 @@ def _program(options: argparse.Namespace) -> Program:
     path = find_network(options.network)
     if Program.is_one(path):
         return Program.load(path)
-    changes = {name: getattr(options, name) for name in DIMENSIONS if getattr(options, name)}
+    given = {name: getattr(options, name) for name in DIMENSIONS}
+    changes = {name: value for name, value in given.items() if value is not None}
     geometry = replace(preset(options.geometry), **changes)
     return compile_network(load_network(path), geometry, options.weight_rows)
 

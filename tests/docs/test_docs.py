@@ -10,9 +10,12 @@ import pytest
 
 from behavioral_models import protocol
 from behavioral_models.constants import PULSE_SETUP_S, RAIL_DEAD_TIME_S
-from behavioral_models.geometry import JEBALI_2024, PRESETS
+from behavioral_models.geometry import JEBALI_2024, PRESETS, preset
 from behavioral_models.passes import Configuration, PassConfig
 from networks.host import pack_inputs
+from networks.importing import find_network, load_network
+from networks.mapping import compile as compile_network
+from networks.schedule import plan
 from tests.needs import need
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +173,17 @@ def test_presets_of_the_index_page():
     for name, g in PRESETS.items():
         sizes = f"{g.banks} x {g.macros_per_bank} x {g.rows} x {g.columns}"
         assert f"| `{name}` | {sizes} | {g.register_width} bits |" in page("index.md")
+
+
+@pytest.mark.parametrize("geometry", ["heliobit_wide", "heliobit"])
+@pytest.mark.parametrize("name", ["mnist_1102_64_majority", "mnist_1024_1024"])
+def test_plans_of_the_networks_page(name, geometry):
+    planned = plan(compile_network(load_network(find_network(name)), preset(geometry)))
+    line = (
+        f"| `{name}` | `{geometry}` | {planned.images} | {planned.cycles_per_inference:,.0f} | "
+        f"{planned.total('transfer_bytes'):,} |"
+    )
+    assert line in page("networks.md")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=NAMES)
