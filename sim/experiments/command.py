@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from sim.experiments.available import lacking
 from sim.experiments.experiment import Experiment, ExperimentError, choose, discover
 from sim.experiments.runner import run_experiment
 from sim.experiments.workers import Workers
@@ -15,13 +16,19 @@ __all__ = ["list_text", "run_figure", "run_list"]
 
 
 def list_text(experiments: dict[str, Experiment]) -> str:
-    """Every experiment: name, what it shows, published figure, duration, what was fitted."""
+    """Every experiment: name, what it shows, published figure, duration, what was fitted.
+
+    Where something it needs is not here, what.
+    """
     width = max((len(name) for name in experiments), default=0)
     lines = []
     for name, experiment in experiments.items():
         lines.append(f"{name:<{width}}  {experiment.title}")
         lines.append(f"{'':<{width}}  {experiment.figure}; {experiment.duration}")
         lines.append(f"{'':<{width}}  {experiment.status}")
+        reason = lacking(experiment)
+        if reason is not None:
+            lines.append(f"{'':<{width}}  Cannot be made here: {reason}")
     return "\n".join(lines) or "There are no experiments"
 
 
@@ -47,7 +54,10 @@ def _require(experiments: list[Experiment], dask: bool) -> None:
 
 
 def run_figure(options: argparse.Namespace) -> int:
-    """Make the figures that the command line names; returns the exit code."""
+    """Make the figures that the command line names; returns the exit code.
+
+    One that lacks a file or data set is skipped where `all` are made, and fails where it is named.
+    """
     experiments = choose(options.names, discover())
     failed = False
     with Workers(options.workers, options.scheduler) as workers:
@@ -56,6 +66,10 @@ def run_figure(options: argparse.Namespace) -> int:
         settings = [each.options(options.seed, options.chips) for each in experiments]
         try:
             for experiment, setting in zip(experiments, settings, strict=True):
+                reason = lacking(experiment)
+                if reason is not None and experiment.name not in options.names:
+                    print(f"{experiment.name}: skipped: {reason}")
+                    continue
                 try:
                     run_experiment(experiment, setting, options.output, workers, options.fresh)
                 except ExperimentError as error:  # the other figures are made all the same

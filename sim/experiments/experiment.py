@@ -90,6 +90,9 @@ class Experiment:
         `behavioral_models.parameter_files`.
     files : sequence of str
         Other files that `run` reads, as patterns below the checkout, such as a trained network.
+    data : sequence of str
+        Data sets outside the repository that `run` reads, each with its part: "mnist:test". A
+        stored point counts only for the same contents.
     in_process : bool
         Whether the points are so short that starting workers for them is not worth while.
 
@@ -112,6 +115,7 @@ class Experiment:
     needs: Sequence[str] = ()
     parameters: Sequence[str] | None = None
     files: Sequence[str] = ()
+    data: Sequence[str] = ()
     in_process: bool = False
 
     def __post_init__(self) -> None:

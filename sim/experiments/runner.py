@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from behavioral_models.files import write_whole
+from sim.experiments.available import data_hashes
 from sim.experiments.experiment import Experiment, ExperimentError, Options, canonical, plain
 from sim.experiments.provenance import code_hash, package_version, provenance
 from sim.experiments.workers import Workers
@@ -30,10 +31,16 @@ class PointStore:
         Where the files are.
     experiment : Experiment
     seed : int
+
+    Attributes
+    ----------
+    data : dict of str to str
+        Hashes of the data sets outside the repository that the points depend on.
     """
 
     def __init__(self, folder: Path, experiment: Experiment, seed: int) -> None:
         self.folder = folder
+        self.data = data_hashes(experiment)
         made_from = provenance(experiment)
         self._base = {
             "experiment": experiment.name,
@@ -41,6 +48,8 @@ class PointStore:
             "files": made_from.files,
             "seed": seed,
         }
+        if self.data:
+            self._base["data"] = self.data
 
     def path(self, point: dict) -> Path:
         """File of a point."""
@@ -216,6 +225,7 @@ def run_experiment(
                 "experiment": made_from.experiment,
                 "code": made_from.code,
                 "files": made_from.files,
+                **({"data": store.data} if store.data else {}),
             },
             "data": experiment.gather(points, results),
         })  # fmt: skip

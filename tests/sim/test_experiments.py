@@ -419,6 +419,71 @@ def test_no_workers_are_started_for_nothing(tmp_path, monkeypatch):
     run(replace(TOY, in_process=True), tmp_path / "other", workers=2)
 
 
+# What may not be here
+
+
+@pytest.fixture
+def mnist(tmp_path, monkeypatch):
+    """A folder of four small idx files with the names of MNIST's."""
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for prefix, count in (("train", 6000), ("t10k", 8)):
+        pixels = np.zeros((count, 784), np.uint8)
+        header = np.array([2051, count, 28, 28], ">i4").tobytes()
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        header = np.array([2049, count], ">i4").tobytes()
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(header + bytes(count))
+    monkeypatch.setenv("MNIST_DIR", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"files": ("no/such.npz",)}, "There is no file no/such.npz"),
+    ({"data": ("mnist:test",)}, "MNIST is not in this repository: set MNIST_DIR to the folder"),
+])
+def test_what_is_not_here_is_skipped_or_named(log, capsys, monkeypatch, tmp_path, change, message):
+    """Skipped where all are made, an error where it is named, and the list says so."""
+    need("figures")
+    import sim.experiments.command as command_module
+
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    toys = {"toy": TOY, "logged": replace(LOGGED, **change)}
+    monkeypatch.setattr(command_module, "discover", lambda: toys)
+    arguments = ["--workers", "0", "--output", str(tmp_path / "out")]
+    assert main(["figure", "all", *arguments]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("toy: ")
+    assert said[1].startswith(f"logged: skipped: {message}")
+    assert main(["figure", "logged", "toy", *arguments]) == 1
+    said = capsys.readouterr()
+    complaints = [line for line in said.err.splitlines() if line.startswith("python -m sim")]
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"python -m sim figure: Experiment logged: {message}")
+    assert main(["list"]) == 0
+    assert f"Cannot be made here: {message}" in capsys.readouterr().out
+    assert log() == []
+
+
+def test_data_of_others_count_for_stored_points(tmp_path, log, mnist):
+    """Other contents under the same names: every point is computed again."""
+    lit = replace(LOGGED, data=("mnist:test",))
+    first = run(lit, tmp_path / "out")
+    assert log() == list(range(6))
+    assert run(lit, tmp_path / "out") == first
+    assert log() == []
+    assert list(first["version"]["data"]) == ["mnist:test"]
+    path = mnist / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert run(lit, tmp_path / "out")["version"]["data"] != first["version"]["data"]
+    assert log() == list(range(6))
+    assert "data" not in run(LOGGED, tmp_path / "out")["version"]
+
+
+def test_data_that_no_one_knows(tmp_path):
+    with pytest.raises(ExperimentError, match="toy: data 'mnist' are not a set .mnist. and its"):
+        run(replace(TOY, data=("mnist",)), tmp_path)
+
+
 # Discovery
 
 
