@@ -73,6 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
         done = int(options.run(options))
         sys.stdout.flush()
         return done
+    except KeyboardInterrupt:
+        print(f"python -m networks {options.command}: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

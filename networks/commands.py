@@ -8,7 +8,8 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,16 @@ DIMENSIONS = ("banks", "macros_per_bank", "rows", "columns", "max_inputs", "max_
 def _program(options: argparse.Namespace) -> Program:
     """The network as a program: compiled already, or compiled here."""
     path = find_network(options.network)
-    if Program.is_one(path):
-        return Program.load(path)
     given = {name: getattr(options, name) for name in DIMENSIONS}
     changes = {name: value for name, value in given.items() if value is not None}
-    geometry = replace(preset(options.geometry), **changes)
+    if Program.is_one(path):
+        if changes or options.geometry is not None or options.weight_rows is not None:
+            raise ValueError(
+                f"{path.name} is compiled already: leave out what says for which chip, or compile "
+                f"the network again"
+            )
+        return Program.load(path)
+    geometry = replace(preset(options.geometry or GEOMETRY), **changes)
     return compile_network(load_network(path), geometry, options.weight_rows)
 
 
@@ -64,7 +70,6 @@ def _add_program(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--geometry",
-        default=GEOMETRY,
         metavar="PRESET",
         help=f"the chip to compile for: {', '.join(PRESETS)} (default: {GEOMETRY})",
     )
@@ -86,7 +91,13 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE",
         help="cost table, a name such as jebali_2024 or a .toml: says energies besides",
     )
-    parser.add_argument("--timing", type=int, choices=(1, 2, 3), default=1, help="cycles a row")
+    parser.add_argument("--timing", type=int, choices=(1, 2, 3), help="cycles a row (default: 1)")
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `plan`."""
+    _add_program(parser)
+    _add_schedule(parser)
     parser.add_argument(
         "--clock",
         type=float,
@@ -94,12 +105,6 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
         metavar="HZ",
         help=f"clock of the chip (default: {CLOCK_HZ:g})",
     )
-
-
-def add_plan(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `plan`."""
-    _add_program(parser)
-    _add_schedule(parser)
     parser.add_argument("--chips", type=int, default=1, help="chips at hand (default: 1)")
     parser.add_argument(
         "--inferences", type=int, default=10_000, metavar="N", help="in a batch (default: 10000)"
@@ -143,23 +148,18 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--memristors",
-        default=errors.MEMRISTORS,
         metavar="FILE",
         help=f"parameter file of the memristors (default: {errors.MEMRISTORS})",
     )
     parser.add_argument(
         "--amplifier",
-        default=errors.AMPLIFIER,
         metavar="FILE",
         help=f"parameter file of the sense amplifiers (default: {errors.AMPLIFIER})",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="which chips are drawn (default: 0)"
-    )
+    parser.add_argument("--seed", type=int, metavar="N", help="which chips are drawn (default: 0)")
     parser.add_argument(
         "--repair",
         type=int,
-        default=0,
         metavar="N",
         help="program rows that misread at this supply again, N times at most (default: 0)",
     )
@@ -188,11 +188,11 @@ def _energy_text(schedule: Schedule, costs: Costs) -> str:
 def run_plan(options: argparse.Namespace) -> int:
     """Say what a network takes; returns the exit code."""
     program = _program(options)
-    schedule = plan(program, options.chips, options.inferences, options.clock, options.timing)
+    costs = Costs.load(options.costs) if options.costs else None
+    schedule = plan(program, options.chips, options.inferences, options.clock, options.timing or 1)
     measured = schedule.as_dict()
     print(schedule.as_text())
-    if options.costs:
-        costs = Costs.load(options.costs)
+    if costs is not None:
         measured["energy"] = energy(schedule, costs).as_dict()
         print(_energy_text(schedule, costs))
     _write(options.output, measured)
@@ -212,19 +212,51 @@ def run_compile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_run(options: argparse.Namespace) -> None:
+    """Refuse options of `run` that would change nothing, before anything is done."""
+    own = options.on in ("golden", "rtl")
+    device = ("memristors", "amplifier", "repair")
+    if options.errors is None:
+        unused = [name for name in (*device, "seed") if getattr(options, name) is not None]
+        if unused:
+            raise ValueError(f"--{unused[0]} is about errors: say which with --errors")
+    elif Path(options.errors).suffix == ".csv":
+        unused = [name for name in device if getattr(options, name) is not None]
+        if unused:
+            raise ValueError(f"--{unused[0]} is about drawn chips, not about a table of errors")
+        if not own:
+            raise ValueError("A table of errors is for the golden model or the RTL")
+    elif not own:
+        raise ValueError("Errors are drawn for the golden model or the RTL: a chip has its own")
+    if options.repair is not None and options.repair < 0:
+        raise ValueError(f"--repair must be at least 0, not {options.repair}")
+    if options.style is not None and options.on != "rtl":
+        raise ValueError("Register styles (--style) are the RTL's alone")
+    if options.form and own:
+        raise ValueError("--form is for a chip at a port: its memristors, once in their life")
+    if options.timing is not None and not own:
+        raise ValueError("A chip at a port says its own read timing: leave --timing out")
+    if options.compare and options.on == "golden" and options.errors is not None:
+        raise ValueError(
+            "With errors, --compare holds another executor against the golden model: add --on rtl"
+        )
+    if options.output is not None and options.output.is_dir():
+        raise ValueError(f"--output names {options.output}, which is a folder")
+    if not own and not entry_points(group=TRANSPORTS):
+        raise ValueError(
+            f"--on {options.on}: there is no transport to a chip at a port in this version; "
+            f"golden and rtl are there"
+        )
+
+
 def _open(options: argparse.Namespace, program: Program, stack: ExitStack) -> Any:
     """The executor that was asked for."""
     geometry: ChipGeometry = program.geometry
-    settings: dict[str, Any] = {"geometry": geometry, "read_timing": options.timing}
-    if options.on in ("golden", "rtl"):
-        if options.style is not None:
-            if options.on == "golden":
-                raise ValueError(
-                    "Register styles (--style) are the RTL's: the golden model has none"
-                )
-            settings["style"] = options.style
-        if options.on == "golden":
-            return open_entry(EXECUTORS, options.on, **settings)
+    settings: dict[str, Any] = {"geometry": geometry, "read_timing": options.timing or 1}
+    if options.on == "golden":
+        return open_entry(EXECUTORS, options.on, **settings)
+    if options.on == "rtl":
+        settings["style"] = options.style or "enabled"
         with tqdm(total=1, desc="build the simulator", bar_format="{desc}: {elapsed}") as bar:
             try:
                 chip = stack.enter_context(open_entry(EXECUTORS, options.on, **settings))
@@ -234,26 +266,37 @@ def _open(options: argparse.Namespace, program: Program, stack: ExitStack) -> An
         return chip
     transport = open_entry(TRANSPORTS, "serial", port=options.on)
     stack.callback(transport.close)
-    return HostExecutor(transport, geometry)
+    chip = HostExecutor(transport, geometry)
+    if options.form:
+        rows = geometry.macros * geometry.rows
+        with tqdm(total=rows, unit="row", desc="form") as bar:
+            chip.form(bar.update)
+    return chip
 
 
-def _tables(
-    options: argparse.Namespace, program: Program
-) -> tuple[list[NDArray[np.bool_]] | None, PreactivationErrors | None, dict[str, Any] | None]:
+class _Errors(NamedTuple):
     """Read tables, or errors by preactivation, and what is said of them."""
+
+    tables: list[NDArray[np.bool_]] | None = None
+    corrupt: PreactivationErrors | None = None
+    said: dict[str, Any] | None = None
+
+
+def _errors(options: argparse.Namespace, program: Program) -> _Errors:
     if options.errors is None:
-        return None, None, None
+        return _Errors()
+    seed = options.seed or 0
     if Path(options.errors).suffix == ".csv":
         table = errors.error_table(Path(options.errors))
-        said = {"table": Path(options.errors).name, "seed": options.seed}
-        return None, PreactivationErrors(table, options.seed), said
+        said = {"table": Path(options.errors).name, "seed": seed}
+        return _Errors(corrupt=PreactivationErrors(table, seed), said=said)
     drawn = errors.DeviceErrors(
         program.geometry,
         errors.reading(options.errors),
-        options.memristors,
-        options.amplifier,
-        options.seed,
-        options.repair,
+        options.memristors or errors.MEMRISTORS,
+        options.amplifier or errors.AMPLIFIER,
+        seed,
+        options.repair or 0,
     )
     with tqdm(total=len(program.images), unit="chip", desc="draw and program chips") as bar:
         tables = drawn.tables(program.images, bar.update)
@@ -265,13 +308,13 @@ def _tables(
         "condition": options.errors,
         "vdd_v": drawn.reading.vdd_v,
         "clock_hz": drawn.reading.clock_hz,
-        "memristors": options.memristors,
-        "amplifier": options.amplifier,
-        "seed": options.seed,
-        "repair": options.repair,
+        "memristors": drawn.memristors,
+        "amplifier": drawn.amplifier,
+        "seed": seed,
+        "repair": drawn.retries,
         "misread_share": float(np.mean(wrong)),
     }
-    return tables, None, said
+    return _Errors(tables, None, said)
 
 
 class _Timed:
@@ -292,39 +335,48 @@ class _Timed:
 
 def run_run(options: argparse.Namespace) -> int:
     """Run a network; returns the exit code, 1 if a comparison failed."""
+    _check_run(options)
+    costs = Costs.load(options.costs) if options.costs else None
     program = _program(options)
     examples = _first(load_data(options.data), options.images)
     data = examples.data
-    program.network.check_data(data[:1])
-    tables, corrupt, said = _tables(options, program)
-    settings = {"tables": tables, "batch": options.batch, "corrupt": corrupt}
+    program.network.check_data(data)
+    _check_labels(examples, program.network)
+    made = _errors(options, program)
+    settings = {"tables": made.tables, "batch": options.batch, "corrupt": made.corrupt}
     settings["collect_layers"] = options.compare
     timed = _Timed(program, f"run on {options.on}", len(data))
     with ExitStack() as stack:
         executor = _open(options, program, stack)
-        if options.form and isinstance(executor, HostExecutor):
-            rows = program.geometry.macros * program.geometry.rows
-            with tqdm(total=rows, unit="row", desc="form") as bar:
-                executor.form(bar.update)
+        timing = getattr(executor, "read_timing", None) or executor.identity.read_timing
         result = timed(executor, data, **settings)
-    differences = None
+    measured = _measured(options, program, examples, result)
+    measured |= {"read_timing": timing, "seconds": timed.seconds, "errors": made.said}
+    differences: dict[str, dict[str, int]] = {}
     if options.compare:
-        golden = _Timed(program, "run on the golden model", len(data))
-        chip = GoldenChip(program.geometry, options.timing)
-        differences = _differences(result, golden(chip, data, **settings))
-        if tables is None and corrupt is None:
+        if options.on != "golden":
+            golden = _Timed(program, "run on the golden model", len(data))
+            chip = GoldenChip(program.geometry, timing)
+            differences |= _against_golden(result, golden(chip, data, **settings))
+        if made.said is None:
             differences |= _against_form(result, program.network, data)
-    measured = _measured(options, program, examples, result, timed.seconds)
-    measured["errors"] = said
-    measured["differences"] = differences
-    schedule = plan(program, 1, len(data), options.clock, options.timing, options.batch)
-    if options.costs:
-        costs = Costs.load(options.costs)
+        measured["differences"] = differences
+    if costs is not None:
+        schedule = plan(program, 1, len(data), CLOCK_HZ, timing, options.batch)
         measured["energy"] = energy(schedule, costs).as_dict()
         measured["energy"]["about"] = costs.about
     _write(options.output, measured)
     print(_summary(measured))
-    return 1 if differences is not None and any(d["different"] for d in differences.values()) else 0
+    return 1 if any(each["different"] for each in differences.values()) else 0
+
+
+def _check_labels(examples: Examples, network: Network) -> None:
+    labels = examples.labels
+    if labels is not None and not 0 <= labels.min() <= labels.max() < network.classes:
+        raise ValueError(
+            f"{examples.text}: labels from {labels.min()} to {labels.max()}, but the network has "
+            f"classes 0 to {network.classes - 1}"
+        )
 
 
 def _first(examples: Examples, count: int | None) -> Examples:
@@ -342,7 +394,7 @@ def _compared(first: NDArray | int, second: NDArray | int) -> dict[str, int]:
     return {"compared": int(different.size), "different": int(np.count_nonzero(different))}
 
 
-def _differences(ours: RunResult, golden: RunResult) -> dict[str, dict[str, int]]:
+def _against_golden(ours: RunResult, golden: RunResult) -> dict[str, dict[str, int]]:
     """Every preactivation, output and cycle count of an executor against the golden model."""
     found = {"cycles": _compared(ours.cycles, golden.cycles)}
     for mine, theirs in zip(ours.layers or (), golden.layers or (), strict=True):
@@ -356,13 +408,16 @@ def _differences(ours: RunResult, golden: RunResult) -> dict[str, dict[str, int]
 
 
 def _against_form(ours: RunResult, network: Network, data: NDArray) -> dict[str, dict[str, int]]:
-    """Class preactivations against the network evaluated with no chip and no mapping."""
+    """Outputs of all layers against the network evaluated with no chip and no mapping."""
     straight = evaluate(network, data)
-    return {
-        "class preactivations, against the network": _compared(
-            ours.preactivations, straight.preactivations
-        )
-    }
+    found = {}
+    for mine, hidden in zip(ours.layers or (), straight.hidden, strict=False):
+        assert mine.outputs is not None
+        found[f"{mine.name}: outputs, against the network"] = _compared(mine.outputs, hidden)
+    found["class preactivations, against the network"] = _compared(
+        ours.preactivations, straight.preactivations
+    )
+    return found
 
 
 def _measured(
@@ -370,7 +425,6 @@ def _measured(
     program: Program,
     examples: Examples,
     result: RunResult,
-    seconds: float,
 ) -> dict[str, Any]:
     count = len(examples.data)
     right = None if examples.labels is None else result.predictions == examples.labels
@@ -380,7 +434,6 @@ def _measured(
         "data": examples.text,
         "inferences": count,
         "geometry": program.geometry.as_dict(),
-        "read_timing": options.timing,
         "images": len(program.images),
         "loads": result.loads,
         "accuracy": None if right is None else float(right.mean()),
@@ -389,17 +442,23 @@ def _measured(
         "wait_cycles": result.wait_cycles,
         "layer_cycles": result.layer_cycles,
         "cycles_per_inference": result.cycles / count,
-        "seconds": seconds,
         "predictions": result.predictions.tolist() if examples.labels is None else None,
     }
+
+
+def _judges(measured: dict[str, Any]) -> str:
+    names = [measured["on"]]
+    names += ["golden model"] if measured["on"] != "golden" else []
+    names += ["network"] if measured["errors"] is None else []
+    return " = ".join(names)
 
 
 def _summary(measured: dict[str, Any]) -> str:
     """What `run` prints at its end."""
     count = measured["inferences"]
     lines = [
-        ("network", f"{measured['network']} on {measured['on']}, {measured['images']} program "
-                    f"images, loaded {measured['loads']} times"),
+        ("network", f"{measured['network']} on {measured['on']}, program images: "
+                    f"{measured['images']}, loaded: {measured['loads']}"),
         ("data", f"{measured['data']}: {count:,} inferences in {measured['seconds']:.3g} s"),
     ]  # fmt: skip
     if measured["accuracy"] is not None:
@@ -418,12 +477,12 @@ def _summary(measured: dict[str, Any]) -> str:
                 f"{said['clock_hz'] / 1e6:g} MHz, {100 * said['misread_share']:.3g} % of senses "
                 f"wrong"
             ))  # fmt: skip
-    if (differences := measured["differences"]) is not None:
+    if (differences := measured.get("differences")) is not None:
         wrong = {name: d["different"] for name, d in differences.items() if d["different"]}
         compared = sum(d["compared"] for d in differences.values())
         lines.append((
             "identical",
-            f"{compared:,} outputs, preactivations and cycle counts are the golden model's"
+            f"{compared:,} outputs and preactivations of all layers: {_judges(measured)}"
             if not wrong
             else "NO: " + "; ".join(f"{n:,} {name}" for name, n in wrong.items()),
         ))  # fmt: skip

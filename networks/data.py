@@ -68,6 +68,8 @@ def load_data(text: str) -> Examples:
     if "data" not in arrays:
         raise ValueError(f"{path.name} has no array `data`, only {', '.join(arrays) or 'nothing'}")
     data, labels = arrays["data"], arrays.get("labels")
+    if not len(np.atleast_1d(data)):
+        raise ValueError(f"{path.name}: `data` holds nothing")
     if data.ndim < 2 or data.dtype.kind not in "biu":
         raise ValueError(
             f"{path.name}: `data` must be unsigned integers of shape (batch, ...), "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +24,12 @@ __all__ = ["AMPLIFIER", "MEMRISTORS", "DeviceErrors", "Reading", "error_table", 
 #: Parameter files used where the user names no others.
 MEMRISTORS, AMPLIFIER = "jebali_2024/published_chip", "jebali_2024/amplifier"
 
-_SUNS = re.compile(r"(?P<suns>[0-9.eE+-]+) ?suns?")
-_SUPPLY = re.compile(r"(?P<vdd>[0-9.eE+-]+) ?V(?:[@, ]+(?P<clock>[0-9.eE+-]+) ?(?P<unit>[kM]?)Hz)?")
+#: More than any register holds of layers of a sensible size.
+LARGEST_PREACTIVATION = 1 << 20
+
+_DIGITS = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
+_SUNS = re.compile(rf"(?P<suns>{_DIGITS}) ?suns?")
+_SUPPLY = re.compile(rf"(?P<vdd>{_DIGITS}) ?V(?:[@, ]+(?P<clock>{_DIGITS}) ?(?P<unit>[kM]?)Hz)?")
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6}
 
 
@@ -77,36 +82,56 @@ def reading(text: str) -> Reading:
 def error_table(path: Path) -> dict[int, float]:
     """Read probabilities of error by preactivation from lines `preactivation,error_rate`.
 
-    A heading and lines that begin with # are passed over. Preactivations not named do not err.
+    One heading, and lines that begin with #, are passed over. Preactivations not named do not err.
 
     Raises
     ------
     ValueError
         Naming the line that is not such, or twice there.
     """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not text in UTF-8") from None
     table: dict[int, float] = {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    heading = True  # may come still
     for number, row in enumerate(csv.reader(lines), 1):
         if not row or row[0].lstrip().startswith("#"):
             continue
-        try:
-            preactivation, rate = int(row[0]), float(row[1])
-        except (ValueError, IndexError):
-            if not table and number <= 1 + sum(line.startswith("#") for line in lines):
-                continue  # a heading
+        values = [_number(cell) for cell in row]
+        if heading and not any(value is not None for value in values):
+            heading = False
+            continue
+        heading = False
+        preactivation, rate = values if len(values) == 2 else (None, None)
+        if preactivation is None or rate is None or preactivation != round(preactivation):
             raise ValueError(
-                f"{path.name}, line {number}: expected `preactivation,error_rate`, "
-                f"not {','.join(row)!r}"
-            ) from None
+                f"{path.name}, line {number}: expected `preactivation,error_rate`, a whole number "
+                f"and a rate, not {','.join(row)!r}"
+            )
+        if abs(preactivation) > LARGEST_PREACTIVATION:
+            raise ValueError(
+                f"{path.name}, line {number}: no preactivation is beyond "
+                f"{LARGEST_PREACTIVATION:,}, as {row[0]} is"
+            )
         if preactivation in table or not 0 <= rate <= 1:
             raise ValueError(
                 f"{path.name}, line {number}: each preactivation stands once, with a rate from 0 "
                 f"to 1"
             )
-        table[preactivation] = rate
+        table[int(preactivation)] = rate
     if not table:
         raise ValueError(f"{path.name} holds no line `preactivation,error_rate`")
     return table
+
+
+def _number(text: str) -> float | None:
+    """What a cell of a table says, or None if that is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from behavioral_models.chip import GoldenChip
 from behavioral_models.geometry import HELIOBIT_WIDE, TINY
 from networks import npz
 from networks.__main__ import main
@@ -39,12 +40,11 @@ def test_the_golden_model_gives_the_networks_predictions(small, capsys):
     assert run("run", small / "small.npz", "--data", small / "data.npz", "--geometry", "tiny",
                "--compare", "--output", small / "run.json") == 0
     said = capsys.readouterr().out
-    assert "100.00 % (40 of 40)" in said and "are the golden model's" in said
+    assert "100.00 % (40 of 40)" in said and "all layers: golden = network" in said
     measured = json.loads((small / "run.json").read_text())
     assert (measured["right"], measured["inferences"], measured["on"]) == (40, 40, "golden")
     compared = measured["differences"]
-    assert compared["class preactivations, against the network"] == {
-        "compared": 120, "different": 0}
+    assert [each["compared"] for each in compared.values()] == [200, 120]  # hidden, classes
     assert sum(each["different"] for each in compared.values()) == 0
 
 
@@ -70,7 +70,21 @@ def test_rtl_equals_the_golden_model(small, capsys):
     assert run("run", small / "small.npz", "--data", small / "data.npz", "--geometry", "tiny",
                "--on", "rtl", "--compare", "--timing", 2, "--style", "bank_gated") == 0
     said = capsys.readouterr().out
-    assert "100.00 % (40 of 40)" in said and "are the golden model's" in said
+    assert "100.00 % (40 of 40)" in said and "all layers: rtl = golden model = network" in said
+
+
+def test_a_wrong_executor_is_found_out(small, capsys, monkeypatch):
+    honest = GoldenChip.run
+
+    def liar(chip, *arguments, **options):
+        result = honest(chip, *arguments, **options)
+        result.outputs[3, 0] ^= True
+        return result
+
+    monkeypatch.setattr(GoldenChip, "run", liar)
+    assert run("run", small / "small.npz", "--data", small / "data.npz", "--geometry", "tiny",
+               "--compare") == 1
+    assert "NO: 1 " in capsys.readouterr().out
 
 
 def test_without_labels_there_are_predictions(small, capsys):
@@ -122,12 +136,20 @@ def test_errors_by_preactivation(capsys, tmp_path):
         (["run", "digits", "--data", "digits:some"], "no part 'some' of the digits"),
         (["run", "digits", "--data", "digits", "--geometry", "huge"], "no geometry preset 'huge'"),
         (["run", "digits", "--data", "digits", "--geometry", "tiny"],
-         "classes: |hidden: "),
+         "hidden: registers of 7 bits hold sums"),
         (["run", "digits", "--data", "digits", "--errors", "fog"], "'fog' says neither light"),
         (["run", "digits", "--data", "digits", "--errors", "0.5V"], "does not run at 0.5 V"),
         (["run", "digits", "--data", "digits", "--images", "0"], "--images must be at least 1"),
         (["run", "digits", "--data", "digits", "--style", "enabled"], "styles .* are the RTL's"),
-        (["run", "digits", "--data", "digits", "--on", "/dev/null0"], "There is no transport"),
+        (["run", "digits", "--data", "digits", "--on", "/dev/null0"], "no transport to a chip"),
+        (["run", "digits", "--data", "digits", "--repair", "2"], "--repair is about errors"),
+        (["run", "digits", "--data", "digits", "--seed", "2"], "--seed is about errors"),
+        (["run", "digits", "--data", "digits", "--errors", "1V", "--repair", "-1"], "at least 0"),
+        (["run", "digits", "--data", "digits", "--errors", "t.csv", "--repair", "1"],
+         "--repair is about drawn chips"),
+        (["run", "digits", "--data", "digits", "--errors", "esuns"], "'esuns' says neither light"),
+        (["run", "digits", "--data", "digits", "--form"], "--form is for a chip at a port"),
+        (["run", "digits", "--data", "digits", "--errors", "1V", "--compare"], "add --on rtl"),
         (["run", "digits", "--data", "digits", "--costs", "none"], "no cost table 'none'"),
         (["compile", "digits", "--output", "x.bin"], "must name a .npz file"),
         (["plan", "digits", "--chips", "0"], "at least one of chips"),
@@ -139,6 +161,40 @@ def test_refusals_are_one_sentence(arguments, message, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"python -m networks {arguments[0]}: ")
     assert re.search(message, error)
+
+
+def test_a_compiled_program_is_for_its_chip(small, capsys):
+    program = small / "program.npz"
+    run("compile", small / "small.npz", "--geometry", "tiny", "--output", program)
+    for option in (["--geometry", "tiny"], ["--weight-rows", 3], ["--banks", 2]):
+        assert run("run", program, "--data", small / "data.npz", *option) == 1
+        assert "is compiled already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.full(40, 3)}, "labels from 3 to 3, but the network has classes 0 to 2"),
+        ({"labels": np.full(40, -1)}, "labels from -1 to -1"),
+        ({"data": np.full((40, 7), 4)}, "Data of 2 bits are 0 to 3, not 4 to 4"),
+        ({"data": np.zeros((0, 7), int), "labels": np.zeros(0, int)}, "`data` holds nothing"),
+        ({"data": np.zeros((40, 6), int)}, "data of shape \\(batch, 7\\), not \\(40, 6\\)"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_first(change, message, small, capsys):
+    arrays = dict(np.load(small / "data.npz")) | change
+    np.savez(small / "other.npz", **arrays)
+    assert run("run", small / "small.npz", "--data", small / "other.npz", "--geometry", "tiny") == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_stopped_by_hand(monkeypatch, capsys):
+    def stop(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("networks.commands.load_data", stop)
+    assert main(["run", "digits", "--data", "digits"]) == 130
+    assert capsys.readouterr().err.strip() == "python -m networks run: stopped"
 
 
 def test_nothing_is_written_where_a_run_is_refused(tmp_path, capsys):
@@ -223,6 +279,11 @@ class TestErrors:
         file.write_text("# from a bench\npreactivation,error_rate\n-1,0.25\n0,0.5\n\n1,0.25\n")
         assert error_table(file) == {-1: 0.25, 0: 0.5, 1: 0.25}
 
+    def test_tables_of_spreadsheets(self, tmp_path):
+        file = tmp_path / "t.csv"
+        file.write_bytes("\ufeff0.0,0.3\r\n1,0.1\r\n".encode())
+        assert error_table(file) == {0: 0.3, 1: 0.1}
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -230,7 +291,12 @@ class TestErrors:
             ("0,0.5\nx,y\n", "line 2: expected"),
             ("0,0.5\n0,0.1\n", "line 2: each preactivation stands once"),
             ("0,1.5\n", "line 1: .* a rate from 0 to 1"),
-            ("0\n1\n", "line 2: expected"),
+            ("0\n1\n", "line 1: expected"),
+            ("0.5,0.2\n1,0.1\n", "line 1: expected"),
+            ("a,b\nc,d\n1,0.1\n", "line 2: expected"),
+            ("a,b\n# c\n# d\n1.5,0.1\n2,0.1\n", "line 4: expected"),
+            ("2000000000,0.1\n", "line 1: no preactivation is beyond"),
+            ("0,nan\n", "line 1: expected"),
         ],
     )
     def test_tables_of_another_kind(self, text, message, tmp_path):
