@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from behavioral_models.geometry import ChipGeometry
 from behavioral_models.passes import Configuration, PassConfig
+from networks.importing import TRAINED
 
 #: Pixels of an image, eight rows of eight, row after row.
 PIXELS = 64
@@ -43,10 +44,9 @@ SPLIT_RANDOM_STATE = 2024
 #: Names of the parts: fit and validation make up training; training and held_out are everything.
 PARTS = ("training", "fit", "validation", "held_out")
 
-_TRAINED = Path(__file__).parent / "trained"
 #: The committed network, and its program image for the published chip.
-NETWORK_FILE = _TRAINED / "digits.npz"
-IMAGE_FILE = _TRAINED / "digits_image.npz"
+NETWORK_FILE = TRAINED / "digits.npz"
+IMAGE_FILE = TRAINED / "digits_image.npz"
 
 
 class LabelledImages(NamedTuple):

@@ -6,6 +6,7 @@ torch's own batch norm, in evaluation mode, on every sum a neuron can have (`net
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,10 @@ def load(path: Path) -> Network:
     from networks.training.needs_torch import torch
 
     path = Path(path)
+    content = io.BytesIO(path.read_bytes())  # torch's own reader calls damage an OSError, at times
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except MemoryError:
         raise
     except Exception:  # whatever its unpickler stumbles over
         raise NetworkError(
@@ -102,6 +104,40 @@ def convert(state: Mapping[str, Any], name: str = "network") -> Network:
 
 
 def _layer(name: str, state: dict[str, Any]) -> Layer:
+    module = _module(name, state)
+    weights = module.weight.detach().numpy() > 0
+    inputs = weights[..., 0].size
+    if inputs * ((1 << module.planes) - 1) >= 1 << 24:
+        raise NetworkError(f"{name}: its sums reach 2^24, beyond which float32 is not exact")
+    kind = module.settings()["kind"]
+    if kind == "output":
+        thresholds = module.thresholds.detach().round().numpy().astype(np.int64)
+        return Output(name, weights, thresholds, module.planes)
+    blocks = blocks_of(len(weights), module.votes)
+    sizes = np.array([weights[part, ..., 0].size for part in blocks])
+    folded = _fold(module, sizes, name)
+    flipped = folded.flipped.reshape(module.votes, -1)
+    for part, which in zip(blocks, flipped, strict=True):
+        weights[part] ^= which
+    thresholds = folded.thresholds.reshape(module.votes, -1)
+    if kind == "dense":
+        return Dense(name, weights, thresholds, module.planes)
+    return Convolution(
+        name,
+        weights,
+        thresholds,
+        module.planes,
+        stride=module.stride,
+        padding=module.padding,
+        pool=module.pool,
+        pool_ceil=module.pool_ceil,
+        # The largest dot product of a window is the smallest H of inverted weights: all must fire
+        pool_all=flipped[0] & (module.votes == 1) & (module.pool != (1, 1)),
+    )
+
+
+def _module(name: str, state: dict[str, Any]) -> Any:
+    """The torch layer that a state is of, with that state."""
     from networks.training import layers
     from networks.training.needs_torch import Tensor
 
@@ -118,56 +154,25 @@ def _layer(name: str, state: dict[str, Any]) -> Layer:
     weight = state.get("weight")
     if not isinstance(weight, Tensor) or weight.ndim != kinds[said["kind"]]:
         raise NetworkError(f"{name}: it has no weights of {kinds[said['kind']]} dimensions")
-    shape = tuple(weight.shape)
+    inputs, *kernel, outputs = weight.shape
     given = {key: value for key, value in said.items() if key != "kind"}
     module: Any
     try:
         if said["kind"] == "output":
-            module = layers.BinaryOutput(shape[0], shape[1], **given)
+            module = layers.BinaryOutput(inputs, outputs, **given)
         elif said["kind"] == "dense":
-            module = layers.BinaryDense(shape[0], shape[1], **given)
+            module = layers.BinaryDense(inputs, outputs, **given)
         else:
-            module = layers.BinaryConvolution(shape[0], shape[3], (shape[1], shape[2]), **given)
+            module = layers.BinaryConvolution(inputs, outputs, (kernel[0], kernel[1]), **given)
         module.load_state_dict(state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise NetworkError(f"{name}: {' '.join(str(error).split())}") from None
-    weights = module.weight.detach().numpy() > 0
-    inputs = weights[..., 0].size
-    if inputs * ((1 << module.planes) - 1) >= 1 << 24:
-        raise NetworkError(f"{name}: its sums reach 2^24, beyond which float32 is not exact")
-    if said["kind"] == "output":
-        thresholds = module.thresholds.detach().round().numpy().astype(np.int64)
-        return Output(name, weights, thresholds, module.planes)
-    if said["kind"] == "dense":
-        blocks = blocks_of(shape[0], module.votes)
-        sizes = np.array([part.stop - part.start for part in blocks])
-    else:
-        blocks = blocks_of(shape[0], module.votes)
-        sizes = np.array([part.stop - part.start for part in blocks]) * shape[1] * shape[2]
-    folded = _fold(module, sizes, name)
-    flipped = folded.flipped.reshape(module.votes, -1)
-    for part, which in zip(blocks, flipped, strict=True):
-        weights[part] ^= which
-    thresholds = folded.thresholds.reshape(module.votes, -1)
-    if said["kind"] == "dense":
-        return Dense(name, weights, thresholds, module.planes)
-    return Convolution(
-        name,
-        weights,
-        thresholds,
-        module.planes,
-        stride=module.stride,
-        padding=module.padding,
-        pool=module.pool,
-        pool_ceil=module.pool_ceil,
-        # The largest dot product of a window is the smallest H of inverted weights: all must fire
-        pool_all=flipped[0] & (module.votes == 1) & (module.pool != (1, 1)),
-    )
+    return module
 
 
 def _fold(module: Any, sizes: NDArray[np.int64], name: str) -> Folded:
     """Thresholds of a layer's blocks of so many inputs, (votes x neurons,), block after block."""
-    from networks.training.layers import _fires
+    from networks.training import layers
     from networks.training.needs_torch import torch
 
     norm = module.norm.eval()
@@ -178,9 +183,9 @@ def _fold(module: Any, sizes: NDArray[np.int64], name: str) -> Folded:
     def fires(sums: NDArray[np.int64]) -> NDArray[np.bool_]:
         dots = 2 * torch.from_numpy(sums.astype(np.float32))[:, None] - width
         if isinstance(norm, torch.nn.BatchNorm1d):
-            return (_fires(norm, dots, width) > 0).numpy()
+            return (layers.fires(norm, dots, width) > 0).numpy()
         # as an image of one column
         images = dots.T.contiguous()[None, :, :, None]
-        return (_fires(norm, images, width.view(1, -1, 1, 1)) > 0).numpy()[0, :, :, 0].T
+        return (layers.fires(norm, images, width.view(1, -1, 1, 1)) > 0).numpy()[0, :, :, 0].T
 
     return fold(fires, largest, name)

@@ -14,7 +14,13 @@ import sys
 
 from networks.cifar10 import load_part
 from networks.training import seeds
-from networks.training.layers import BinaryConvolution, BinaryDense, BinaryNetwork, BinaryOutput
+from networks.training.layers import (
+    BinaryConvolution,
+    BinaryDense,
+    BinaryNetwork,
+    BinaryOutput,
+    odd,
+)
 from networks.training.loop import Examples, Recipe
 from networks.training.needs_torch import Tensor, functional, nn, torch
 from networks.training.record import in_one_sentence, write_record
@@ -53,10 +59,10 @@ def build(seed: int, scale: float = 1.0, planes: int = 8, majority: bool = True)
     channels, size = 3, 32
     for number, (published, pool) in enumerate(FILTERS):
         if number < len(FILTERS) - 1:
-            filters = KERNELS * _odd(max(1, round(published / KERNELS * scale)))
+            filters = KERNELS * odd(max(1, round(published / KERNELS * scale)))
         else:
             filters = max(1, round(published * scale))
-        votes = _odd(math.ceil(channels / KERNELS)) if majority and layers else 1
+        votes = odd(math.ceil(channels / KERNELS)) if majority and layers else 1
         layers.append(
             BinaryConvolution(
                 channels,
@@ -72,16 +78,12 @@ def build(seed: int, scale: float = 1.0, planes: int = 8, majority: bool = True)
         channels, size = filters, math.ceil(size / pool)
     width = channels * size * size
     for published in DENSE:
-        neurons = BLOCK * _odd(max(1, round(published / BLOCK * scale)))
-        votes = _odd(math.ceil(width / BLOCK)) if majority else 1
+        neurons = BLOCK * odd(max(1, round(published / BLOCK * scale)))
+        votes = odd(math.ceil(width / BLOCK)) if majority else 1
         layers.append(BinaryDense(width, neurons, votes))
         width = neurons
     layers.append(BinaryOutput(width, 10))
     return BinaryNetwork(layers, (3, 32, 32), 8)
-
-
-def _odd(number: int) -> int:
-    return number + (number % 2 == 0)
 
 
 def distort(data: Tensor, strength: float) -> Tensor:
@@ -111,8 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m networks.training.cifar10",
         description="Train the published VGG-like network on CIFAR-10, with blocks' majority votes "
-        "in the training graph. The full network takes weeks on a processor: see "
-        "docs/training.md. CIFAR10_DIR names the folder with the archive's files.",
+        "in the training graph. On one core a seed of the full network takes two and a half "
+        "years, or four months with --chained: see docs/training.md; --scale makes it smaller. "
+        "CIFAR10_DIR names the folder with the archive's files.",
         epilog="Example: CIFAR10_DIR=~/cifar-10-batches-bin python -m networks.training.cifar10 "
         "--scale 0.2 --epochs 30 --seeds 0",
     )

@@ -20,6 +20,8 @@ __all__ = [
     "BinaryNetwork",
     "BinaryOutput",
     "TrainedNetwork",
+    "fires",
+    "odd",
     "sign",
 ]
 
@@ -41,6 +43,11 @@ class _Sign(torch.autograd.Function):
 def sign(x: Tensor) -> Tensor:
     """Sign of x, +1 or -1, a tie reading -1; straight-through gradient where |x| <= 1."""
     return _Sign.apply(x)
+
+
+def odd(number: int) -> int:
+    """The number, or the next one where it is even: votes are odd."""
+    return number + (number % 2 == 0)
 
 
 class _Binary(nn.Module):
@@ -81,7 +88,7 @@ class _Binary(nn.Module):
             raise ValueError(f"This state is of a layer {state}, not of {self.settings()}")
 
 
-def _fires(norm: nn.BatchNorm1d | nn.BatchNorm2d, dot: Tensor, largest: Tensor | float) -> Tensor:
+def fires(norm: nn.BatchNorm1d | nn.BatchNorm2d, dot: Tensor, largest: Tensor | float) -> Tensor:
     """Output signs of neurons: batch norm of the dot product, where a threshold T >= 0 can say so.
 
     A neuron whose every product disagrees (H = 0, or all of them where gamma < 0, whose weights are
@@ -123,7 +130,7 @@ class BinaryDense(_Binary):
         weights = self.signs()
         scale = (1 << self.planes) - 1
         if self.votes == 1:
-            return _fires(self.norm, x @ weights, self.inputs * scale)
+            return fires(self.norm, x @ weights, self.inputs * scale)
         size = -(-self.inputs // self.votes)
         sizes = [len(part) for part in torch.arange(self.inputs).tensor_split(self.votes)]
         if min(sizes) < size:  # blocks of one input less get one that counts nothing
@@ -133,7 +140,7 @@ class BinaryDense(_Binary):
         dots = torch.bmm(parts, weights.view(self.votes, size, self.outputs))
         dots = dots.transpose(0, 1).reshape(len(x), self.votes * self.outputs)
         largest = torch.tensor(sizes, dtype=dots.dtype).repeat_interleave(self.outputs) * scale
-        blocks = _fires(self.norm, dots, largest).view(len(x), self.votes, self.outputs)
+        blocks = fires(self.norm, dots, largest).view(len(x), self.votes, self.outputs)
         return sign(blocks.sum(1) / math.sqrt(self.votes))
 
 
@@ -212,7 +219,7 @@ class BinaryConvolution(_Binary):
         area = self.kernel[0] * self.kernel[1]
         if self.votes == 1:
             dots = self._pool(functional.conv2d(x, weights, stride=self.stride))
-            return _fires(self.norm, dots, self.channels * area * scale)
+            return fires(self.norm, dots, self.channels * area * scale)
         size = sizes[0]
         if min(sizes) < size:
             x = _stretch(x, sizes, size, 1)
@@ -221,7 +228,7 @@ class BinaryConvolution(_Binary):
         dots = functional.conv2d(x, grouped, stride=self.stride, groups=self.votes)
         largest = torch.tensor(sizes, dtype=dots.dtype).repeat_interleave(self.filters)
         largest = largest.view(1, -1, 1, 1) * area * scale
-        blocks = _fires(self.norm, dots, largest)
+        blocks = fires(self.norm, dots, largest)
         blocks = blocks.unflatten(1, (self.votes, self.filters))
         return self._pool(sign(blocks.sum(1) / math.sqrt(self.votes)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -97,21 +98,15 @@ def train(
     Raises
     ------
     ValueError
-        If the checkpoint is of another training, or there are fewer examples than a batch.
+        If the checkpoint is damaged or of another training, or there are fewer examples than a
+        batch.
     """
     count = len(examples.labels)
     steps = count // recipe.batch
     if not steps:
         raise ValueError(f"{count} examples are fewer than a batch of {recipe.batch}")
     network.set_weight_errors(recipe.weight_errors)
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    total = max(2, steps * recipe.epochs)
-    total += total == 10  # a tenth of 10 less 1 is 0 steps, by which OneCycleLR divides
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=total, pct_start=0.1
-    )
+    optimizer, schedule = _optimizer(network, recipe, steps)
     identity = _identity(network, examples, recipe, seed)
     first = 0
     if checkpoint is not None and checkpoint.exists():
@@ -123,14 +118,7 @@ def train(
             torch.manual_seed(1_000_003 * (seed + 1) + epoch)  # the same epoch, resumed or not
             network.train()
             for chosen in torch.randperm(count)[: steps * recipe.batch].split(recipe.batch):
-                data = examples.data[chosen].float()
-                if distort is not None and recipe.augmentation > 0:
-                    data = distort(data, recipe.augmentation)
-                loss = functional.cross_entropy(
-                    network(data),
-                    examples.labels[chosen],
-                    label_smoothing=recipe.label_smoothing,
-                )
+                loss = _loss(network, examples, chosen, recipe, distort)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -142,6 +130,34 @@ def train(
             if checkpoint is not None:
                 _save(checkpoint, identity, epoch + 1, network, optimizer, schedule)
     return network.eval()
+
+
+def _optimizer(network: TrainedNetwork, recipe: Recipe, steps: int) -> tuple[Any, Any]:
+    """Adam, and the cycle of its learning rate over epochs of so many steps."""
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    total = max(2, steps * recipe.epochs)
+    total += total == 10  # a tenth of 10 less 1 is 0 steps, by which OneCycleLR divides
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=total, pct_start=0.1
+    )
+    return optimizer, schedule
+
+
+def _loss(
+    network: TrainedNetwork,
+    examples: Examples,
+    chosen: Tensor,
+    recipe: Recipe,
+    distort: Callable[[Tensor, float], Tensor] | None,
+) -> Tensor:
+    """Cross entropy of the chosen examples, distorted if the recipe asks for it."""
+    data = examples.data[chosen].float()
+    if distort is not None and recipe.augmentation > 0:
+        data = distort(data, recipe.augmentation)
+    labels = examples.labels[chosen]
+    return functional.cross_entropy(network(data), labels, label_smoothing=recipe.label_smoothing)
 
 
 def logits(network: TrainedNetwork, data: Tensor, batch: int = 1000) -> Tensor:
@@ -190,7 +206,7 @@ def _resume(
     path: Path, identity: str, network: TrainedNetwork, optimizer: Any, schedule: Any
 ) -> int:
     """Load a checkpoint; return the epochs it has behind it."""
-    state = torch.load(path, weights_only=True)
+    state = _read(path)
     if state["identity"] != identity:
         raise ValueError(
             f"{path} is the checkpoint of another training (network, recipe, seed or data differ): "
@@ -200,3 +216,23 @@ def _resume(
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
     return int(state["epochs"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, whichever training's it is."""
+    content = io.BytesIO(path.read_bytes())  # torch's own reader calls damage an OSError, at times
+    try:
+        state = torch.load(content, weights_only=True)
+    except MemoryError:
+        raise
+    except Exception:  # whatever its unpickler stumbles over
+        raise ValueError(
+            f"{path} is damaged, or no checkpoint: move it away, or choose another folder"
+        ) from None
+    said = {"identity", "epochs", "network", "optimizer", "schedule"}
+    if not isinstance(state, dict) or not said <= set(state):
+        raise ValueError(
+            f"{path} is a torch file, but not the checkpoint of a training: move it away, or "
+            f"choose another folder"
+        )
+    return state

@@ -9,7 +9,7 @@ from typing import Any
 
 from networks.mnist import LabelledImages, load_part
 from networks.training import seeds
-from networks.training.layers import BinaryDense, BinaryNetwork, BinaryOutput, TrainedNetwork
+from networks.training.layers import BinaryDense, BinaryNetwork, BinaryOutput, TrainedNetwork, odd
 from networks.training.loop import Examples, Recipe
 from networks.training.needs_torch import Tensor, functional, nn, torch
 from networks.training.record import in_one_sentence, write_record
@@ -40,7 +40,7 @@ class Shape:
         layers: list[nn.Module] = []
         width, planes = 784, self.planes
         for neurons in self.hidden:
-            votes = _odd(-(-width // 58)) if self.majority and layers else 1
+            votes = odd(-(-width // 58)) if self.majority and layers else 1
             layers.append(BinaryDense(width, neurons, votes, planes))
             width, planes = neurons, 1
         layers.append(BinaryOutput(width, 10, planes))
@@ -53,10 +53,6 @@ NETWORKS = {
     "mnist_1102_64": Shape((1102, 64), 4, False, Recipe(25, 512, 8e-3, 0.4)),
     "mnist_1024_1024": Shape((1024, 1024), 4, False, Recipe(36, 512, 6e-3, 0.6)),
 }
-
-
-def _odd(number: int) -> int:
-    return number + (number % 2 == 0)
 
 
 def mnist_part(part: str) -> Examples:

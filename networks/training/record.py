@@ -15,7 +15,7 @@ from behavioral_models.files import write_whole
 
 __all__ = [
     "KEPT_BECAUSE",
-    "TRAINED",
+    "ExportError",
     "best_seed",
     "check_seeds",
     "in_one_sentence",
@@ -23,10 +23,12 @@ __all__ = [
     "write_record",
 ]
 
-#: Folder of the committed networks and records.
-TRAINED = Path(__file__).parents[1] / "trained"
 #: Why `best_seed` is kept, for records.
 KEPT_BECAUSE = "best validation accuracy, the lowest seed of equal ones"
+
+
+class ExportError(RuntimeError):
+    """An exported network that differs from its training graph."""
 
 
 def best_seed(validated: Mapping[int, float]) -> int:
@@ -54,7 +56,7 @@ def in_one_sentence(body: Callable[[], None]) -> int:
     """Run a command's body; print what a user can mend as one sentence. Return the exit status."""
     try:
         body()
-    except (OSError, ValueError, ModuleNotFoundError) as error:
+    except (OSError, ValueError, ModuleNotFoundError, ExportError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

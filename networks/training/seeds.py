@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import statistics
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,11 +18,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from networks import npz, state_dict
-from networks.form import blocks_of, evaluate
+from networks.form import Network, blocks_of, evaluate
 from networks.training.layers import BinaryNetwork, TrainedNetwork
 from networks.training.loop import Examples, Recipe, accuracy, train
 from networks.training.needs_torch import Tensor, torch
-from networks.training.record import KEPT_BECAUSE, TRAINED, best_seed, check_seeds, versions
+from networks.training.record import (
+    KEPT_BECAUSE,
+    ExportError,
+    best_seed,
+    check_seeds,
+    versions,
+)
 
 __all__ = [
     "Outcome",
@@ -38,6 +45,8 @@ __all__ = [
 ]
 
 CHECKPOINTS = Path("build") / "training"
+#: Not networks/trained: committed networks are replaced only where --output says so.
+OUTPUT = Path("build") / "trained"
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,9 @@ def run(
 def export(
     network: TrainedNetwork, name: str, path: Path, parts: Sequence[Examples]
 ) -> dict[str, int]:
-    """Fold a trained network into integers, check it on examples, and write it as .npz.
+    """Fold a trained network into integers, write it as .npz, and check the file on examples.
+
+    A file that was there stays as it is until the new one has passed.
 
     Returns
     -------
@@ -189,14 +200,27 @@ def export(
 
     Raises
     ------
-    RuntimeError
+    ExportError
         If a preactivation of the exported network is not that of the training graph.
     """
     assert isinstance(network, BinaryNetwork)
     folded = state_dict.convert(network.state_dict(), name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    npz.save(folded, path)
-    folded = npz.load(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        new = Path(folder) / path.name
+        npz.save(folded, new)
+        count, differing = _compare(network, npz.load(new), parts)
+        if differing:
+            raise ExportError(
+                f"{name}: the exported network differs from its training graph on {differing} of "
+                f"{count} inputs; {path} was not written"
+            )
+        new.replace(path)
+    return {"inputs": count, "differing_preactivations": 0, "differing_predictions": 0}
+
+
+def _compare(network: BinaryNetwork, folded: Network, parts: Sequence[Examples]) -> tuple[int, int]:
+    """Inputs of all parts, and on how many of them the two networks differ."""
     count = differing = 0
     network.eval()
     for data in [data for examples in parts for data in examples.data.split(500)]:
@@ -207,13 +231,7 @@ def export(
         wrong = (got.preactivations != wanted).any(axis=1)
         wrong |= got.predictions != wanted.argmax(axis=1)
         count, differing = count + len(data), differing + int(np.count_nonzero(wrong))
-    if differing:
-        path.unlink()
-        raise RuntimeError(
-            f"{name}: the exported network differs from its training graph on {differing} of "
-            f"{count} inputs"
-        )
-    return {"inputs": count, "differing_preactivations": 0, "differing_predictions": 0}
+    return count, differing
 
 
 def memory(network: TrainedNetwork) -> dict[str, int]:
@@ -266,9 +284,10 @@ def add_options(parser: argparse.ArgumentParser, seeds: Sequence[int]) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        default=TRAINED,
+        default=OUTPUT,
         metavar="FOLDER",
-        help="where networks and the record are written (default: networks/trained)",
+        help=f"where networks and the record are written (default: {OUTPUT}; networks/trained "
+        "replaces the committed ones)",
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default: 1)")
     parser.add_argument(

@@ -164,6 +164,17 @@ def test_what_torch_cannot_read(content, tmp_path):
         load_network(tmp_path / "net.pt")
 
 
+def test_a_file_that_was_cut_off_is_named(tmp_path):
+    path = tmp_path / "net.pt"
+    network = BinaryNetwork([BinaryDense(30, 50), BinaryOutput(50, 2)], (30,), 1)
+    torch.save(network.state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-1000])  # of 4 to 64 kB torch says "Invalid argument"
+    with pytest.raises(NetworkError, match="^net.pt: torch does not read it as plain weights"):
+        state_dict.load(path)
+    with pytest.raises(FileNotFoundError, match="none.pt"):
+        state_dict.load(tmp_path / "none.pt")
+
+
 # The threshold finder itself, against its definition
 
 

@@ -19,7 +19,17 @@ from tests.needs import need
 
 need("torch")
 
-from networks.training import eight_bit, loop, mnist, planes, record, seeds, widths  # noqa: E402
+from networks.training import (  # noqa: E402
+    cifar10,
+    ecg,
+    eight_bit,
+    loop,
+    mnist,
+    planes,
+    record,
+    seeds,
+    widths,
+)
 from networks.training.layers import BinaryDense, BinaryNetwork, BinaryOutput  # noqa: E402
 from networks.training.loop import Examples, Recipe  # noqa: E402
 from networks.training.needs_torch import torch  # noqa: E402
@@ -106,6 +116,32 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path, recipe, seed, c
     loop.train(tiny_network(5), tiny_examples(), replace(TINY, epochs=4), 5, noisy, path)
     with pytest.raises(ValueError, match="done.pt is the checkpoint of another training"):
         loop.train(tiny_network(5), tiny_examples(count), recipe, seed, noisy, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged, or no checkpoint"),
+        (b"extra text\n", "is damaged, or no checkpoint"),
+        (None, "is damaged, or no checkpoint"),
+        ([1, 2], "is a torch file, but not the checkpoint of a training"),
+        ({"network": {}, "epochs": 4}, "is a torch file, but not the checkpoint of a training"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "done.pt"
+    loop.train(tiny_network(5), tiny_examples(), replace(TINY, epochs=1), 5, noisy, path)
+    if content is None:  # cut off
+        path.write_bytes(path.read_bytes()[:-1000])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"done.pt {message}.*: move it away, or") as error:
+        loop.train(tiny_network(5), tiny_examples(), replace(TINY, epochs=1), 5, noisy, path)
+    assert "\n" not in str(error.value)
+    assert path.read_bytes() == before
 
 
 def test_too_few_examples_are_refused():
@@ -268,8 +304,9 @@ def test_validation_only_leaves_the_test_set_alone(tmp_path, images, small_names
     assert not (tmp_path / "out").exists()
 
 
-def test_export_refuses_a_network_that_differs(tmp_path, images, monkeypatch):
-    network = mnist.Shape((20,), 4).build(0)
+@pytest.fixture
+def wrong_export(monkeypatch):
+    """Every exported network has other thresholds than its training graph."""
     convert = seeds.state_dict.convert
 
     def wrong(state, name):
@@ -279,10 +316,58 @@ def test_export_refuses_a_network_that_differs(tmp_path, images, monkeypatch):
         return folded.with_layers((*folded.layers[:-1], raised))
 
     monkeypatch.setattr(seeds.state_dict, "convert", wrong)
-    path = tmp_path / "wrong.npz"
+
+
+def files(folder):
+    """Every file and folder below a folder, with what the files hold."""
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def test_export_refuses_a_network_that_differs(tmp_path, images, wrong_export):
+    network = mnist.Shape((20,), 4).build(0)
+    folder = tmp_path / "out"
     with pytest.raises(RuntimeError, match="wrong: .* differs from its training graph on 60 of 60"):
-        seeds.export(network, "wrong", path, [mnist.mnist_part("test")])
-    assert not path.exists()
+        seeds.export(network, "wrong", folder / "wrong.npz", [mnist.mnist_part("test")])
+    assert files(folder) == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_export_leaves_the_file_that_was_there(tmp_path, images, monkeypatch, error):
+    path = tmp_path / "out" / "net.npz"
+    parts = [mnist.mnist_part("test")]
+    seeds.export(mnist.Shape((20,), 4).build(0), "net", path, parts)
+    before = files(path.parent)
+    assert list(before) == [path]
+
+    def interrupted(network, data):
+        raise error
+
+    monkeypatch.setattr(seeds, "evaluate", interrupted)
+    with pytest.raises(error):
+        seeds.export(mnist.Shape((20,), 4).build(1), "net", path, parts)
+    assert files(path.parent) == before
+
+
+def test_a_failed_export_is_one_sentence_and_leaves_network_and_record(
+    tmp_path, images, small_names, capsys, request
+):
+    assert mnist.main(options(tmp_path, "small", "--seeds", "0", "--epochs", "1")) == 0
+    before = files(tmp_path / "out")
+    request.getfixturevalue("wrong_export")
+    capsys.readouterr()
+    assert mnist.main(options(tmp_path, "small", "--seeds", "1", "--epochs", "1")) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("small: the exported network differs from its training graph on 100 of")
+    assert said.endswith("small.npz was not written")
+    assert files(tmp_path / "out") == before
+
+
+def test_errors_that_no_user_can_mend_keep_their_traceback():
+    def body():
+        raise RuntimeError("a mistake of ours")
+
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        record.in_one_sentence(body)
 
 
 def test_widths_command(tmp_path, images, monkeypatch):
@@ -376,6 +461,37 @@ def test_quantised_network_is_near_its_float_one():
 
 
 COMMANDS = [(mnist, ["mnist_1102_64"]), (widths, []), (planes, []), (eight_bit, [])]
+OTHERS = [(cifar10, []), (ecg, [])]
+
+
+@pytest.mark.parametrize(("module", "first"), COMMANDS + OTHERS)
+def test_commands_do_not_replace_committed_networks_unasked(module, first, capsys):
+    assert module._parser().parse_args(first).output == Path("build/trained")
+    with pytest.raises(SystemExit):
+        module.main(["--help"])
+    assert "(default: build/trained; networks/trained replaces the committed ones)" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_mnist_command_writes_to_the_build_folder(tmp_path, images, small_names, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["small", "--seeds", "0", "--epochs", "1"]
+    assert mnist._parser().parse_args(arguments).output == Path("build/trained")
+    assert mnist.main(arguments) == 0
+    names = sorted(path.name for path in (tmp_path / "build" / "trained").iterdir())
+    assert names == ["small.json", "small.npz"]
+    said = read_json(tmp_path / "build" / "trained" / "small.json")
+    assert said["command"] == "python -m networks.training.mnist small --seeds 0 --epochs 1"
+
+
+def test_help_and_documentation_agree_on_how_long_cifar10_takes(capsys):
+    with pytest.raises(SystemExit):
+        cifar10.main(["--help"])
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for said in (capsys.readouterr().out, text):
+        said = " ".join(said.split())
+        assert "two and a half years" in said and "four months" in said and "weeks" not in said
 
 
 @pytest.mark.parametrize(("module", "first"), COMMANDS)
