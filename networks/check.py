@@ -10,14 +10,17 @@ import numpy as np
 from behavioral_models.geometry import PRESETS, preset
 from networks import npz
 from networks.form import Convolution, Layer, Network
-from networks.importing import Imported, read
+from networks.importing import Imported, find_network, read
+from networks.text import aligned, counted
 
 __all__ = ["add_arguments", "describe", "run", "table"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("file", type=Path, help=".npz, .onnx or .pt")
+    parser.add_argument(
+        "file", metavar="FILE", help=".npz, .onnx or .pt, or the name of a committed network"
+    )
     parser.add_argument(
         "--geometry", default=None, metavar="PRESET",
         help=f"also say whether it fits this chip, one of {', '.join(PRESETS)}",
@@ -38,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None and options.output.suffix != ".npz":
         raise ValueError(f"--output writes a .npz file, not {options.output.name}")
     geometry = None if options.geometry is None else preset(options.geometry)
-    found = read(options.file, options.round_once)
-    print(describe(found, options.file))
+    file = find_network(str(options.file))
+    found = read(file, options.round_once)
+    print(describe(found, file))
     if options.round_once:
         print("Sums were read as exact, rounded once (--round-once).")
     fits = True
@@ -53,10 +57,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"It does not fit {options.geometry}: {error}.")
         else:
             print(
-                f"It fits {options.geometry}: {_count(len(program.images), 'program image')}, "
-                f"{_count(program.passes, 'pass')} an inference."
+                f"It fits {options.geometry}: {counted(len(program.images), 'program image')}, "
+                f"{counted(program.passes, 'pass')} an inference."
             )
-    file = options.file
     if options.output is not None:
         npz.save(found.network, options.output)
         print(f"Wrote {options.output}.")
@@ -100,15 +103,7 @@ def table(network: Network) -> str:
                 f"{layer.weights.size:,}",
             )
         )
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if place < 3 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join(aligned(rows, left=3))
 
 
 def _kind(layer: Layer) -> str:
@@ -123,8 +118,3 @@ def _kind(layer: Layer) -> str:
     if layer.pool != (1, 1):
         said += f", pool {layer.pool[0]} x {layer.pool[1]}"
     return said
-
-
-def _count(number: int, what: str) -> str:
-    plural = what + ("es" if what.endswith("s") else "s")
-    return f"{number:,} {what if number == 1 else plural}"

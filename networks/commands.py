@@ -182,7 +182,8 @@ def _write(path: Path | None, measured: dict[str, Any]) -> None:
 
 def _energy_text(schedule: Schedule, costs: Costs) -> str:
     spent = energy(schedule, costs)
-    return f"{spent.inference_j:.3g} J an inference, by cost table {costs.name}: {costs.about}"
+    said = " ".join([costs.about, *spent.extrapolated])
+    return f"{spent.inference_j:.3g} J an inference, by cost table {costs.name}: {said}"
 
 
 def run_plan(options: argparse.Namespace) -> int:
@@ -493,8 +494,7 @@ def _summary(measured: dict[str, Any]) -> str:
     if measured["wait_cycles"] is not None:
         lines.append(("waiting", f"{measured['wait_cycles'] / count:,.1f} cycles an inference"))
     if "energy" in measured:
-        lines.append((
-            "energy", f"{measured['energy']['inference_j']:.3g} J an inference "
-            f"({measured['energy']['about']})"
-        ))  # fmt: skip
+        spent = measured["energy"]
+        lines.append(("energy", f"{spent['inference_j']:.3g} J an inference"))
+        lines += [("", sentence) for sentence in (spent["about"], *spent["extrapolated"])]
     return "\n".join(f"{name:>12}  {text}" for name, text in lines)

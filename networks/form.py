@@ -200,6 +200,8 @@ class Output:
                 f"{self.name}: an output layer of {classes} classes needs as many thresholds, not "
                 f"shape {self.thresholds.shape}"
             )
+        if abs(int(self.offset)) >= 1 << 31:
+            raise NetworkError(f"{self.name}: the offset must fit 32 bits, not {self.offset}")
 
     votes = 1
 

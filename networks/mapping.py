@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +33,8 @@ from numpy.typing import NDArray
 from behavioral_models.files import write_whole
 from behavioral_models.geometry import ChipGeometry
 from behavioral_models.passes import Configuration, PassConfig, Start
-from networks.form import Convolution, Dense, Layer, Network, Output, blocks_of
+from networks import npz
+from networks.form import Convolution, Layer, Network, Output, blocks_of
 from networks.transforms import lower
 
 __all__ = ["MappedLayer", "MappingError", "Program", "Run", "Target", "compile"]
@@ -162,23 +165,16 @@ class Program:
     def as_arrays(self) -> dict[str, NDArray]:
         """All of it as arrays, bits packed, and one of characters with the rest as JSON."""
         arrays: dict[str, NDArray] = {"images": np.packbits(self.images)}
-        layers = []
-        for number, (layer, mapped) in enumerate(
-            zip(self.network.layers, self.layers, strict=True)
-        ):
-            arrays[f"weights_{number}"] = np.packbits(layer.weights)
-            arrays[f"thresholds_{number}"] = layer.thresholds
+        for name, array in npz.as_arrays(self.network).items():
+            arrays[_NETWORK + name] = array
+        for number, mapped in enumerate(self.layers):
             for index, feed in enumerate(mapped.feeds):
                 arrays[f"feed_{number}_{index}"] = feed
-            layers.append({**_layer_facts(layer), "mapped": _mapped_facts(mapped)})
         facts = {
             "kind": _KIND,
             "geometry": self.geometry.as_dict(),
-            "name": self.network.name,
-            "input_shape": self.network.input_shape,
-            "input_bits": self.network.input_bits,
             "images": len(self.images),
-            "layers": layers,
+            "layers": [_mapped_facts(mapped) for mapped in self.layers],
         }
         arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         return arrays
@@ -191,71 +187,127 @@ class Program:
 
     @staticmethod
     def is_one(path: str | Path) -> bool:
-        """Whether a file is a program that `save` wrote."""
+        """Whether a file is a program that `save` wrote, of this version or another."""
         try:
             with np.load(Path(path), allow_pickle=False) as archive:
-                return bool(json.loads(archive["facts"].tobytes())["kind"] == _KIND)
-        except (OSError, *_NOT_A_PROGRAM):
+                kind = json.loads(archive["facts"].tobytes())["kind"]
+        except (OSError, *_DAMAGE, zipfile.BadZipFile):
             return False
+        return isinstance(kind, str) and kind.startswith(_KIND[:-1])
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
-        """Read a program that `save` wrote; ValueError if the file is something else."""
-        with Path(path).open("rb"):  # a file that is not there is another matter
+        """Read a program that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is something else, damaged, or of another version: one sentence names it.
+        OSError
+            If it cannot be read.
+        """
+        path = Path(path)
+        with path.open("rb"):  # a file that is not there is another matter
             pass
         if not cls.is_one(path):
-            raise ValueError(f"{Path(path).name} is not a compiled network")
-        with np.load(Path(path), allow_pickle=False) as archive:
-            arrays = dict(archive)
-        facts = json.loads(arrays["facts"].tobytes())
-        geometry = ChipGeometry(**facts["geometry"])
-        layers, mapped = [], []
-        for number, layer in enumerate(facts["layers"]):
-            layers.append(_layer(layer, arrays, number))
-            feeds = tuple(arrays[f"feed_{number}_{i}"] for i in range(layer["mapped"]["feeds"]))
-            mapped.append(_mapped(layer["name"], layer["mapped"], feeds))
-        shape, bits = tuple(facts["input_shape"]), facts["input_bits"]
-        network = Network(tuple(layers), shape, bits, facts["name"])
-        images = _unpack(arrays["images"], (facts["images"], *geometry.image_shape))
-        return cls(geometry, network, images, tuple(mapped))
+            raise ValueError(f"{path.name} is not a compiled network")
+        arrays = npz.read_arrays(path)
+        try:
+            return _program(arrays)
+        except _DAMAGE as error:
+            said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{path.name}: this compiled network is damaged: {said}") from None
 
 
 # Files
 
-_KIND = "heliobit program 1"
-#: What reading a file that is something else raises.
-_NOT_A_PROGRAM = (KeyError, TypeError, AttributeError, ValueError, EOFError, zipfile.BadZipFile)
-_CLASSES = {"dense": Dense, "convolution": Convolution, "output": Output}
+#: What a file says it is; its last character is the version.
+_KIND = "heliobit program 2"
+#: What stands before the names of the network's own arrays.
+_NETWORK = "network/"
+#: What reading damaged facts raises.
+_DAMAGE = (LookupError, TypeError, AttributeError, ValueError, EOFError, OverflowError, zlib.error)
 
 
-def _unpack(packed: NDArray[np.uint8], shape: Sequence[int]) -> Bits:
-    return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
-
-
-def _layer_facts(layer: Layer) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "kind": type(layer).__name__.lower(),
-        "name": layer.name,
-        "shape": layer.weights.shape,
-        "options": {"planes": int(layer.planes)},
+def _program(arrays: dict[str, NDArray]) -> Program:
+    """A program of its file's arrays; one of `_DAMAGE` if they are not as `as_arrays` made them."""
+    facts = json.loads(arrays["facts"].tobytes())
+    if facts["kind"] != _KIND:
+        raise ValueError(f"it is a '{facts['kind']}', but '{_KIND}' is read here; compile it again")
+    unknown = set(facts["geometry"]) - {item.name for item in fields(ChipGeometry)}
+    if unknown:
+        raise ValueError(f"a geometry has no {min(unknown)}")
+    geometry = ChipGeometry(**facts["geometry"])
+    own = {
+        name.removeprefix(_NETWORK): array
+        for name, array in arrays.items()
+        if name.startswith(_NETWORK)
     }
-    if isinstance(layer, Output):
-        facts["options"]["offset"] = int(layer.offset)
-    if isinstance(layer, Convolution):
-        for option in ("stride", "padding", "pool"):
-            facts["options"][option] = getattr(layer, option)
-        facts["options"]["pool_ceil"] = bool(layer.pool_ceil)
-        facts["options"]["pool_all"] = layer.pool_all.astype(int).tolist()
-    return facts
+    network = npz.from_arrays(own, "its network")
+    shape = (int(facts["images"]), *geometry.image_shape)
+    bits = math.prod(shape)
+    packed = arrays["images"]
+    if shape[0] < 1 or packed.dtype != np.uint8 or packed.shape != (-(-bits // 8),):
+        raise ValueError(
+            f"{shape[0]} images of it are {-(-bits // 8)} bytes, not {packed.dtype} of shape "
+            f"{packed.shape}"
+        )
+    images = np.unpackbits(packed, count=bits).astype(bool).reshape(shape)
+    layers = []
+    for number, (layer, said) in enumerate(zip(network.layers, facts["layers"], strict=True)):
+        feeds = tuple(arrays[f"feed_{number}_{index}"] for index in range(said["feeds"]))
+        mapped = _mapped(layer.name, said, feeds)
+        _check_mapped(mapped, layer, geometry, shape[0])
+        layers.append(mapped)
+    return Program(geometry, network, images, tuple(layers))
 
 
-def _layer(facts: dict[str, Any], arrays: dict[str, NDArray], number: int) -> Layer:
-    options = dict(facts["options"])
-    if "pool_all" in options:
-        options["pool_all"] = np.array(options["pool_all"], dtype=bool)
-    weights = _unpack(arrays[f"weights_{number}"], facts["shape"])
-    thresholds = arrays[f"thresholds_{number}"]
-    return _CLASSES[facts["kind"]](facts["name"], weights, thresholds, **options)
+def _check_mapped(mapped: MappedLayer, layer: Layer, geometry: ChipGeometry, images: int) -> None:
+    """Raise ValueError if passes of a file are not those of its layer, feeds, images and chip."""
+    inputs, neurons = layer.matrix.shape
+    for feed in mapped.feeds:
+        if feed.dtype.kind not in "iu" or feed.ndim != 1 or not len(feed):
+            raise ValueError(f"{mapped.name}: a feed is {feed.dtype} of shape {feed.shape}")
+        if not 0 <= feed.min() <= feed.max() <= inputs:
+            raise ValueError(f"{mapped.name}: a feed names inputs that the layer does not have")
+    open_chains: dict[int, int] = {}  # to the neurons they go on with
+    covered = np.zeros((layer.votes, neurons), dtype=int)
+    for run in mapped.runs:
+        config = run.pass_config
+        numbers = [run.image, run.feed, run.chain, config.weight_rows, config.threshold_rows]
+        numbers += [number for target in run.targets for number in target]
+        if not all(isinstance(number, int) for number in numbers):
+            raise ValueError(f"{mapped.name}: a pass has a number that is none")
+        config.check(geometry)
+        if config.planes != layer.planes:
+            raise ValueError(f"{mapped.name}: a pass counts other planes than the layer has")
+        banks = len(config.enabled_banks(geometry))
+        if not 0 <= run.image < images or not 0 <= run.feed < len(mapped.feeds):
+            raise ValueError(f"{mapped.name}: a pass names an image or a feed that is not there")
+        if len(mapped.feeds[run.feed]) != config.inputs(geometry):
+            raise ValueError(
+                f"{mapped.name}: a pass takes {config.inputs(geometry)} inputs, but its feed has "
+                f"{len(mapped.feeds[run.feed])}"
+            )
+        held = open_chains.get(run.chain)
+        goes_on = config.start is Start.PRELOAD
+        if goes_on != (held is not None) or (goes_on and held != config.neurons(geometry)):
+            raise ValueError(f"{mapped.name}: chain {run.chain} is not one of passes in order")
+        open_chains[run.chain] = config.neurons(geometry)
+        if not run.last:
+            if not run.readout:
+                raise ValueError(f"{mapped.name}: chain {run.chain} goes on without a readout")
+            continue
+        del open_chains[run.chain]
+        for target in run.targets:
+            last = target.first + target.neurons
+            if not (0 <= target.bank < banks and 0 <= target.vote < layer.votes
+                    and 0 <= target.first < last <= neurons
+                    and target.neurons <= geometry.columns):  # fmt: skip
+                raise ValueError(f"{mapped.name}: {target} is not a place in it")
+            covered[target.vote, target.first : last] += 1
+    if open_chains or (covered != 1).any():
+        raise ValueError(f"{mapped.name}: not every neuron is counted once")
 
 
 def _mapped_facts(mapped: MappedLayer) -> dict[str, Any]:
@@ -508,9 +560,14 @@ def _blocks(build: _LayerBuilder, most: int) -> MappedLayer:
     w = max(size + int(extra) for size, extra in zip(sizes, spare, strict=True))
     room = min(most, geometry.rows - t)
     if max(sizes) > room:
+        why = (
+            f"{most} weight rows that a macro may use (weight_rows); allow more, or"
+            if most < geometry.rows - t
+            else f"{max(room, 0)} weight rows that {t} threshold rows leave in a macro;"
+        )
         raise MappingError(
-            f"{layer.name}: a block of {max(sizes)} inputs does not fit the {max(room, 0)} weight "
-            f"rows that {t} threshold rows leave in a macro; cut the layer into more blocks"
+            f"{layer.name}: a block of {max(sizes)} inputs does not fit the {why} cut the layer "
+            f"into more blocks"
         )
     if w > room:
         block = next(b for b, size in enumerate(sizes) if spare[b] and size + 1 > room)
@@ -563,11 +620,15 @@ def _chained(build: _LayerBuilder, most: int) -> MappedLayer:
         weights = np.vstack([weights, always])
     half = 1 << geometry.register_width - 1
     largest = len(inputs) * ((1 << k) - 1)
-    if max(largest, int(thresholds.max()) + 1) > half:
+    highest = int(thresholds.max())
+    if largest > half or highest >= half:
+        said = f"sums up to {half}, not {largest}"
+        if largest <= half:
+            said = f"thresholds up to {half - 1}, not {highest}"
         raise MappingError(
-            f"{layer.name}: registers of {geometry.register_width} bits hold sums up to {half - 1},"
-            f" not {max(largest, int(thresholds.max()))}; take a chip with a larger max_inputs or "
-            f"max_planes, keep fewer planes, or train a smaller layer, or a majority vote"
+            f"{layer.name}: registers of {geometry.register_width} bits hold {said}; take a chip "
+            f"with a larger max_inputs or max_planes, keep fewer planes, or train a smaller layer, "
+            f"or a majority vote"
         )
     chunks, whole = _cut(layer, geometry, len(inputs), int(thresholds.max()), most)
     edges = np.cumsum([0, *(chunk.size for chunk in chunks)])

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from behavioral_models.files import write_whole
 from networks.form import Convolution, Dense, Layer, Network, NetworkError, Output
 
-__all__ = ["FORMAT", "from_arrays", "load", "read_arrays", "save"]
+__all__ = ["FORMAT", "as_arrays", "from_arrays", "load", "read_arrays", "save"]
 
 #: What a file says in `format`.
 FORMAT = "heliobit network 1"
@@ -46,12 +46,8 @@ _MORE: dict[str, tuple[str, ...]] = {
 }
 
 
-def save(network: Network, path: Path) -> None:
-    """Write a network: whole or not at all, and the same bytes for the same network.
-
-    Weights are stored as packed bits and nothing is compressed, so the bytes do not depend on a
-    compression library.
-    """
+def as_arrays(network: Network) -> dict[str, NDArray]:
+    """All arrays of a network's file, weights as packed bits; `from_arrays` reads them."""
     arrays: dict[str, NDArray] = {
         "format": np.array(FORMAT),
         "name": np.array(network.name),
@@ -72,8 +68,17 @@ def save(network: Network, path: Path) -> None:
             value = np.asarray(getattr(layer, more))
             said[more] = value if value.dtype == np.bool_ else value.astype(np.int64)
         arrays |= {f"{layer.name}/{what}": value for what, value in said.items()}
+    return arrays
+
+
+def save(network: Network, path: Path) -> None:
+    """Write a network: whole or not at all, and the same bytes for the same network.
+
+    Weights are stored as packed bits and nothing is compressed, so the bytes do not depend on a
+    compression library.
+    """
     data = io.BytesIO()
-    np.savez(data, allow_pickle=False, **arrays)
+    np.savez(data, allow_pickle=False, **as_arrays(network))
     write_whole(Path(path), data.getvalue())
 
 

@@ -52,6 +52,14 @@ def test_check_says_what_a_file_is_and_what_to_type_next(tmp_path, capsys):
         f"Next: python -m networks run {path} --on golden --geometry jebali_2024 --data ...")
 
 
+def test_check_takes_the_name_of_a_committed_network(capsys):
+    assert main(["check", "digits"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("digits.npz is a digits network")
+    assert main(["check", "digit"]) == 1
+    assert "There is no file 'digit', nor a network of that name" in capsys.readouterr().err
+
+
 def test_check_says_why_a_network_does_not_fit(tmp_path, capsys):
     path = tmp_path / "mine.npz"
     npz.save(small(3000, 2, 2), path)

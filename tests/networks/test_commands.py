@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from behavioral_models.chip import GoldenChip
-from behavioral_models.geometry import HELIOBIT_WIDE, TINY
+from behavioral_models.geometry import HELIOBIT_WIDE, JEBALI_2024, TINY
 from networks import npz
 from networks.__main__ import main
 from networks.data import load_data
@@ -15,6 +15,8 @@ from networks.errors import DeviceErrors, error_table, reading
 from networks.form import evaluate
 from networks.importing import find_network, load_network
 from networks.mapping import Program
+from networks.mapping import compile as compile_network
+from networks.schedule import Costs, energy, plan
 from tests.needs import need
 from tests.networks.random_networks import multilayer
 
@@ -97,12 +99,20 @@ def test_without_labels_there_are_predictions(small, capsys):
     assert ", ".join(map(str, wanted)) in capsys.readouterr().out
 
 
-def test_energy_by_a_cost_table(capsys):
-    assert run("run", DIGITS, "--data", "digits", "--geometry", "jebali_2024",
-               "--costs", "jebali_2024") == 0
-    said = capsys.readouterr().out
-    assert "95.00 % (342 of 360)" in said
-    assert re.search(r"[\d.]+e-0[6-9] J an inference", said)
+def test_energy_by_a_cost_table(capsys, tmp_path):
+    """As the schedule's, and what it is extrapolated from is said."""
+    program = compile_network(load_network(find_network("digits")), JEBALI_2024)
+    for timing, extrapolated in ((3, False), (1, True)):
+        file = tmp_path / "run.json"
+        assert run("run", "digits", "--data", "digits", "--geometry", "jebali_2024",
+                   "--costs", "jebali_2024", "--timing", timing, "--output", file) == 0
+        said = capsys.readouterr().out
+        assert "95.00 % (342 of 360)" in said
+        wanted = energy(plan(program, 1, 360, read_timing=timing), Costs.load("jebali_2024"))
+        assert json.loads(file.read_text())["energy"]["inference_j"] == wanted.inference_j
+        assert f"{wanted.inference_j:.3g} J an inference" in said
+        assert any("cycles a row" in sentence for sentence in wanted.extrapolated) is extrapolated
+        assert all(sentence in said for sentence in wanted.extrapolated)
 
 
 def test_repaired_chips_misread_less_and_lose_less(capsys, tmp_path):

@@ -1,5 +1,7 @@
 """Program images and passes: where bits go, what is refused, and files."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -195,11 +197,12 @@ def blocks(size, levels, neurons=1):
         (multilayer(0, (20, 6, 3), 3), TINY,
          "hidden_0: this chip counts inputs of at most 2 planes, not 3; keep fewer"),
         (multilayer(0, (129, 6, 3)), JEBALI_2024,
-         "hidden_0: registers of 8 bits hold sums up to 127, not 129; take a chip"),
+         "hidden_0: registers of 8 bits hold sums up to 128, not 129; take a chip"),
+        (multilayer(0, (128, 6, 3), always=0), JEBALI_2024, None),
         (multilayer(0, (20, 6, 140, 3), always=0), JEBALI_2024,
-         "output: registers of 8 bits hold sums up to 127, not 140"),
+         "output: registers of 8 bits hold sums up to 128, not 140"),
         (Network((Output("output", np.ones((4, 2), bool), [0, 200]),), (4,)), JEBALI_2024,
-         "output: registers of 8 bits hold sums up to 127, not 200"),
+         "output: registers of 8 bits hold thresholds up to 127, not 200; take a chip"),
         (Network((Output("output", np.ones((4, 2), bool), [-100, 27]),), (4,)),
          ChipGeometry(1, 1, 7, 4, 120), "output: a threshold of 127 .7 bits. leaves no weight row"),
         (blocks(59, np.full((3, 1), 29)), JEBALI_2024, None),
@@ -227,6 +230,17 @@ def test_what_does_not_fit_is_refused_by_name(network, geometry, message):
 def test_weight_rows_that_a_macro_does_not_have(rows):
     with pytest.raises(MappingError, match=f"of 64 rows has 1 to 64 weight rows, not {rows}"):
         compile(multilayer(0, (4, 2)), HELIOBIT, rows)
+
+
+def test_blocks_beyond_the_weight_rows_that_are_allowed():
+    """It is the option that limits them, not the threshold rows."""
+    with pytest.raises(
+        MappingError,
+        match="hidden: a block of 30 inputs does not fit the 29 weight rows that a macro may use "
+        ".weight_rows.; allow more, or cut the layer into more blocks",
+    ):
+        compile(blocks(30, np.full((3, 1), 15)), JEBALI_2024, 29)
+    compile(blocks(30, np.full((3, 1), 15)), JEBALI_2024, 30)
 
 
 def test_mapping_errors_are_value_errors():
@@ -281,6 +295,79 @@ def test_files_that_are_something_else(tmp_path):
     assert not Program.is_one(tmp_path / "none.npz")
     with pytest.raises(FileNotFoundError):
         Program.load(tmp_path / "none.npz")
+
+
+def facts_with(change):
+    """A change of the facts, as a change of their array."""
+    def changing(array):
+        facts = json.loads(array.tobytes())
+        change(facts)
+        return np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    return changing
+
+
+def run_with(place, value):
+    """Another value in the first run of the first layer."""
+    def change(facts):
+        facts["layers"][0]["stages"][0][0][place] = value
+    return facts_with(change)
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("images", lambda array: array[:-1], "images of it are .* bytes, not uint8 of shape"),
+        ("images", lambda array: np.append(array, array), "images of it are .* bytes, not uint8"),
+        ("images", lambda array: array.astype(float), "images of it are .* bytes, not float64"),
+        ("images", None, "'images' is missing"),
+        ("feed_0_0", None, "'feed_0_0' is missing"),
+        ("feed_0_0", lambda array: array[:-1], "hidden_0: a pass takes .* inputs, but its feed"),
+        ("feed_0_0", lambda array: array + 1000, "hidden_0: a feed names inputs that the layer"),
+        ("feed_0_0", lambda array: array * 0.5, "hidden_0: a feed is float64"),
+        ("network/format", None, "its network: array `format` is missing"),
+        ("network/hidden_0/weights", None, "its network: hidden_0: array .* is missing"),
+        ("network/hidden_0/weights", lambda array: array[:-1],
+         "its network: hidden_0: packed weights of shape"),
+        ("network/output/thresholds", lambda array: array[:, :-1], "its network: output: "),
+        ("facts", facts_with(lambda facts: facts.pop("geometry")), "'geometry' is missing"),
+        ("facts", facts_with(lambda facts: facts["geometry"].update(colour=1)),
+         "a geometry has no colour"),
+        ("facts", facts_with(lambda facts: facts["geometry"].update(rows=0)),
+         "A chip's rows must be"),
+        ("facts", facts_with(lambda facts: facts.update(images=10**15)), "images of it are"),
+        ("facts", facts_with(lambda facts: facts.update(images="many")), "invalid literal"),
+        ("facts", facts_with(lambda facts: facts["layers"].pop()), "zip"),
+        ("facts", facts_with(lambda facts: facts.update(kind="heliobit program 1")),
+         "it is a 'heliobit program 1', but 'heliobit program 2' is read here"),
+        ("facts", run_with(0, 99), "hidden_0: a pass names an image or a feed that is not there"),
+        ("facts", run_with(0, -1), "hidden_0: a pass names an image or a feed that is not there"),
+        ("facts", run_with(3, 99), "hidden_0: a pass names an image or a feed that is not there"),
+        ("facts", run_with(0, 0.5), "hidden_0: a pass has a number that is none"),
+        ("facts", run_with(1, 99), "list index out of range"),
+        ("facts", run_with(2, [0, 99]), "hidden_0: Macros|Macros .0, 99. are not all of"),
+        ("facts", run_with(4, 7), "hidden_0: chain 0 is not one of passes in order"),
+        ("facts", run_with(5, 0), "hidden_0: chain 0 goes on without a readout"),
+        ("facts", run_with(7, 1), "hidden_0: chain 0 is not one of passes in order"),
+        ("facts", facts_with(lambda facts: facts["layers"][0]["stages"].pop()),
+         "hidden_0: not every neuron is counted once"),
+        ("facts", facts_with(lambda facts: facts["layers"][0]["stages"][-1][0].__setitem__(
+            6, [[0, 0, 10, 64]])), r"hidden_0: Target\(bank=0, .* is not a place in it"),
+    ],
+)  # fmt: skip
+def test_damaged_programs_are_refused_in_one_sentence(name, change, message, tmp_path):
+    """A short array was filled up with zeros and ran; others ended in a traceback."""
+    arrays = compile(*PROGRAMS["chunks"]).as_arrays()
+    if change is None:
+        del arrays[name]
+    else:
+        arrays[name] = change(arrays[name])
+    np.savez(tmp_path / "mine.npz", **arrays)
+    assert Program.is_one(tmp_path / "mine.npz")
+    with pytest.raises(
+        ValueError, match=f"^mine.npz: this compiled network is damaged: .*{message}"
+    ) as error:
+        Program.load(tmp_path / "mine.npz")
+    assert "\n" not in str(error.value)
 
 
 def test_random_networks_have_what_is_asked_for():

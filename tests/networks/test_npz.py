@@ -61,6 +61,11 @@ def test_a_saved_network_loads_the_same_and_has_the_same_bytes(network, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.npz", "two.npz"]
 
 
+def test_arrays_of_a_network_give_it_back():
+    for network in (dense_network(votes=3), image_network()):
+        same(network, npz.from_arrays(npz.as_arrays(network), "mine"))
+
+
 def test_files_are_small(tmp_path):
     """MNIST networks of a million weights are committed: a bit a weight and a little more."""
     network = dense_network(None, 784, 1024, 10, bits=2)
@@ -143,6 +148,8 @@ def test_weights_of_any_type(dtype, tmp_path):
         ({"fc__planes": 2}, "fc: data of 1 bits have no 2 planes"),
         ({"fc__planes": [1, 1]}, "fc: `planes` must be 1 numbers, not 2"),
         ({"out__thresholds": [0, 0]}, "out: an output layer of 3 classes needs as many"),
+        ({"out__offset": 1 << 31}, "out: the offset must fit 32 bits, not 2147483648"),
+        ({"out__offset": -1 << 31}, "out: the offset must fit 32 bits, not -2147483648"),
         ({"out__kind": np.array(None)}, "array out/kind is a Python object"),
     ],
 )  # fmt: skip

@@ -309,9 +309,12 @@ def test_majority_gather():
     counts = {MAJORITY: 95, "mnist_1102_64": 96, BEST_CHAINED: 99}
     results = [{
         "right": pack(np.arange(100) < counts[point["network"]]), "cycles": 10.0, "cells": 4096,
-        "energy": {"inference_j": 1e-6}, "test_accuracy_of_seeds": [0.97],
+        "energy": {"inference_j": 1e-6, "extrapolated": [f"not {point['geometry']}"]},
+        "test_accuracy_of_seeds": [0.97],
     } for point in points]
     data = plain(majority_or_chained.gather(points, results))
+    assert data["extrapolated"] == {
+        "heliobit": ["not heliobit"], "heliobit_wide": ["not heliobit_wide"]}
     alike, lost = data["statements"]
     assert alike["holds"] and lost["holds"]
     assert same(lost["lost_by_votes"]["loss"], 0.01)
@@ -333,6 +336,9 @@ def test_majority_on_mnist():
     assert wide["cells"] == wide["program_images"] * 32 * 64 * 64
     cost = Costs.load("jebali_2024")
     assert same(wide["energy"]["cycles_j"], wide["cycles"] * cost.energy_per_cycle_j)
+    said = [" ".join(each["energy"]["extrapolated"]) for each in (narrow, wide)]
+    assert all("from 3 cycles a row, here 1" in one and "MHz" not in one for one in said)
+    assert "here 32 macros" in said[1] and "macros, 2 banks" not in said[0]
     assert wide["cycles"] < narrow["cycles"]
     exact = found["mnist_1102_64", "heliobit_wide"]
     assert exact["host_operations"] == 10  # argmax alone
@@ -436,7 +442,8 @@ def energy_data():
         name = point["network"].split("/")[-1]
         hidden = [int(word) for word in name.split("_") if word.isdigit()]
         results.append({"right": 900 + number, "hidden": hidden, "energy": {
-            "inference_j": 1e-7 * (1 + number), "rows_j": 1e-8 * (1 + number)}})
+            "inference_j": 1e-7 * (1 + number), "rows_j": 1e-8 * (1 + number),
+            "extrapolated": ["wide"]}})
     return plain(accuracy_energy.gather(points, results))
 
 
@@ -447,12 +454,13 @@ def test_energy_gather():
     assert [each["hidden"][0] for each in two["networks"]] == [*accuracy_energy.WIDTHS, 1024]
     assert same(one["networks"][1]["accuracy"], 0.901)
     said = data["statements"][0]
+    assert said["extrapolated"] == ["wide"]
     assert same(said["times"], 1.1e-6 / 25e-9) and same(said["rows_alone_times"], 4.4)
     assert drawn("accuracy_energy", data)
 
 
 def test_energy_on_mnist():
-    """Rows by hand: each image's macro rows of a single hidden layer, times the table's cost."""
+    """Rows by hand: cells of each image's macros, and registers of its banks, by the table."""
     need("mnist")
     found = accuracy_energy.run({"network": "widths/widths_64", "images": FEW}, 0)
     network = trained("widths/widths_64")
@@ -460,10 +468,15 @@ def test_energy_on_mnist():
     assert found["right"] == (evaluate(network, data).predictions == labels).sum()
     assert found["hidden"] == [64] and found["macs"] == 784 * 64 * 4 + 640
     cost = Costs.load("jebali_2024")
-    rows = sum(each.pass_config.row_operations
-               * len(each.pass_config.enabled_macros(HELIOBIT_WIDE))
-               for layer in compile(network, HELIOBIT_WIDE).layers for each in layer.runs)
-    assert same(found["energy"]["rows_j"], rows * cost.energy_per_row_operation_j)
+    configs = [each.pass_config for layer in compile(network, HELIOBIT_WIDE).layers
+               for each in layer.runs]
+    cells, registers = (
+        64 * sum(config.row_operations * len(getattr(config, which)(HELIOBIT_WIDE))
+                 for config in configs) for which in ("enabled_macros", "enabled_banks"))
+    assert same(found["energy"]["cells_j"], cells * cost.energy_per_sensed_cell_j)
+    assert same(found["energy"]["registers_j"], registers * cost.energy_per_register_operation_j)
+    assert same(found["energy"]["rows_j"],
+                found["energy"]["cells_j"] + found["energy"]["registers_j"])
     assert same(found["energy"]["cycles_j"], found["cycles"] * cost.energy_per_cycle_j)
 
 
