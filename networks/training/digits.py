@@ -11,7 +11,7 @@ import statistics
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -35,6 +35,7 @@ from networks.digits import (
     program_image,
     save_image,
 )
+from networks.training.layers import sign
 from networks.training.needs_torch import Tensor, functional, nn, torch
 from networks.training.record import (
     KEPT_BECAUSE,
@@ -79,20 +80,6 @@ class Recipe:
     bit_flips: float = 0.03
 
 
-class _Sign(torch.autograd.Function):
-    """Sign with a tie reading -1; the gradient passes straight through where |x| <= 1."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor) -> Tensor:
-        context.save_for_backward(x)
-        return torch.where(x > 0, 1.0, -1.0)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        (x,) = context.saved_tensors
-        return gradient * (x.abs() <= 1)
-
-
 def _popcount(signs: Tensor, weights: Tensor) -> Tensor:
     """Return popcount(XNOR) (batch, neurons) of +-1 inputs and weights, exactly."""
     return (signs @ weights + len(weights)) / 2
@@ -123,10 +110,10 @@ class TrainingGraph(nn.Module):
 
     def forward(self, bits: Tensor) -> Tensor:
         """Return the class preactivations (batch, 10), whole numbers, of bits (batch, 116)."""
-        popcounts = _popcount(2 * bits - 1, _Sign.apply(self.hidden))
-        hidden = _Sign.apply(self.norm(popcounts))
+        popcounts = _popcount(2 * bits - 1, sign(self.hidden))
+        hidden = sign(self.norm(popcounts))
         rounding = (self.integer_thresholds() - self.thresholds).detach()
-        return _popcount(hidden, _Sign.apply(self.output)) - (self.thresholds + rounding)
+        return _popcount(hidden, sign(self.output)) - (self.thresholds + rounding)
 
     def integer_thresholds(self) -> Tensor:
         """Return the thresholds (10,) of the class neurons as whole numbers the chip can hold."""
