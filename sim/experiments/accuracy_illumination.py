@@ -246,6 +246,8 @@ def draw(data: dict, figure: Figure) -> None:
                     "MNIST, 784-1102-64-10 (Jebali 2024, Table 1)")  # fmt: skip
     axes[0].set(title="784-1102-64-10, majority votes", ylabel="accuracy, MNIST test set (%)")
     axes[1].set(title="784-1024-1024-10, exact sums")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low - 0.8 * (high - low), high)  # below all lines there is room to say which
     handles, labels = axes[0].get_legend_handles_labels()
     axes[1].legend(handles, labels, loc="lower left", fontsize=8, title="both panels",
                    title_fontsize=8, handlelength=3.2)  # fmt: skip
