@@ -11,6 +11,8 @@ from behavioral_models.geometry import PRESETS, preset
 from networks import npz
 from networks.form import Convolution, Layer, Network
 from networks.importing import Imported, find_network, read
+from networks.mapping import MappingError
+from networks.mapping import compile as compile_network
 from networks.text import aligned, counted
 
 __all__ = ["add_arguments", "describe", "run", "table"]
@@ -48,10 +50,8 @@ def run(options: argparse.Namespace) -> int:
         print("Sums were read as exact, rounded once (--round-once).")
     fits = True
     if geometry is not None:
-        from networks.mapping import MappingError, compile
-
         try:
-            program = compile(found.network, geometry)
+            program = compile_network(found.network, geometry)
         except MappingError as error:
             fits = False
             print(f"It does not fit {options.geometry}: {error}.")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from networks.mnist import LabelledImages
+from networks.mnist import PARTS, LabelledImages, part_of
 
 __all__ = ["CIFAR10_DIR", "PARTS", "load_part"]
 
@@ -22,8 +22,6 @@ __all__ = ["CIFAR10_DIR", "PARTS", "load_part"]
 CIFAR10_DIR = "CIFAR10_DIR"
 #: Folders that the archives unpack to.
 FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
-#: fit and validation make up training; test is read once, at the end.
-PARTS = ("training", "fit", "validation", "test")
 #: One in so many training images, the last ones, are kept for validation: 5,000 of 50,000.
 VALIDATION_SHARE = 10
 #: Bytes of an image: red, green, blue, each 32 rows of 32.
@@ -67,10 +65,7 @@ def load_part(part: str, folder: Path | None = None) -> LabelledImages:
     batches = [_read(folder, name) for name in names]
     pixels = np.concatenate([batch.pixels for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches])
-    kept = len(labels) - len(labels) // VALIDATION_SHARE
-    first = kept if part == "validation" else 0
-    last = kept if part == "fit" else len(labels)
-    return LabelledImages(pixels[first:last], labels[first:last])
+    return part_of(LabelledImages(pixels, labels), part, len(labels) // VALIDATION_SHARE)
 
 
 def _read(folder: Path, name: str) -> LabelledImages:

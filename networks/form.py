@@ -98,6 +98,14 @@ def _check_votes(name: str, thresholds: Integers, neurons: int, parts: int, what
         )
 
 
+def _dense_shape(name: str, weights: Bits, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if int(np.prod(shape)) != len(weights):
+        raise NetworkError(
+            f"{name}: takes {len(weights)} inputs, but gets {int(np.prod(shape))} (shape {shape})"
+        )
+    return (weights.shape[1],)
+
+
 def _check_planes(name: str, planes: int) -> None:
     if not isinstance(planes, int | np.integer) or not 1 <= planes <= 8:
         raise NetworkError(f"{name}: inputs have 1 to 8 bit planes, not {planes!r}")
@@ -150,13 +158,8 @@ class Dense:
         return blocks_of(len(self.weights), self.votes)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one output for inputs of this shape; NetworkError if they do not fit."""
-        if int(np.prod(shape)) != len(self.weights):
-            raise NetworkError(
-                f"{self.name}: takes {len(self.weights)} inputs, but gets {int(np.prod(shape))} "
-                f"(shape {shape})"
-            )
-        return (self.weights.shape[1],)
+        """(neurons,), for inputs of this shape; NetworkError if they do not fit."""
+        return _dense_shape(self.name, self.weights, shape)
 
     def rows(self, values: NDArray) -> NDArray:
         """What the chip sees of inputs (batch, ...): (batch, 1, inputs), one application each."""
@@ -217,7 +220,7 @@ class Output:
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(classes,), for inputs of this shape; NetworkError if they do not fit."""
-        return Dense.output_shape(self, shape)  # type: ignore[arg-type]
+        return _dense_shape(self.name, self.weights, shape)
 
     def rows(self, values: NDArray) -> NDArray:
         """(batch, 1, inputs) of inputs (batch, ...)."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MNIST_DIR", "PARTS", "LabelledImages", "load_part"]
+__all__ = ["MNIST_DIR", "PARTS", "LabelledImages", "load_part", "part_of"]
 
 #: Environment variable that names the folder of the four files.
 MNIST_DIR = "MNIST_DIR"
@@ -66,9 +66,17 @@ def load_part(part: str, folder: Path | None = None) -> LabelledImages:
     labels = _read(folder / f"{prefix}-labels-idx1-ubyte", 2049).astype(np.int64)
     if len(pixels) != len(labels):
         raise ValueError(f"{folder} has {len(pixels)} {prefix} images, but {len(labels)} labels")
-    first = {"validation": len(labels) - VALIDATION}.get(part, 0)
-    last = {"fit": len(labels) - VALIDATION}.get(part, len(labels))
-    return LabelledImages(pixels[first:last], labels[first:last])
+    return part_of(LabelledImages(pixels, labels), part, VALIDATION)
+
+
+def part_of(images: LabelledImages, part: str, validation: int) -> LabelledImages:
+    """The images of a part: of the training images the last `validation` are kept for validation.
+
+    `test` and `training` are all of the images they are given.
+    """
+    kept = len(images.labels) - validation
+    which = {"validation": slice(kept, None), "fit": slice(kept)}.get(part, slice(None))
+    return LabelledImages(images.pixels[which], images.labels[which])
 
 
 def _read(path: Path, magic: int) -> NDArray[np.uint8]:

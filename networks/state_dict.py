@@ -6,7 +6,6 @@ torch's own batch norm, in evaluation mode, on every sum a neuron can have (`net
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,12 @@ def load(path: Path) -> Network:
     ModuleNotFoundError
         If torch is not installed.
     """
-    from networks.training.needs_torch import torch
+    from networks.training.needs_torch import load_plain
 
     path = Path(path)
-    content = io.BytesIO(path.read_bytes())  # torch's own reader calls damage an OSError, at times
     try:
-        state = torch.load(content, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception:  # whatever its unpickler stumbles over
+        state = load_plain(path)
+    except ValueError:
         raise NetworkError(
             f"{path.name}: torch does not read it as plain weights: save network.state_dict(), "
             f"not the network itself"

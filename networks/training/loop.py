@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from tqdm import tqdm
 
 from networks.training.layers import TrainedNetwork
-from networks.training.needs_torch import Tensor, functional, torch
+from networks.training.needs_torch import Tensor, functional, load_plain, torch
 
 __all__ = ["Examples", "Recipe", "accuracy", "logits", "train"]
 
@@ -220,12 +219,9 @@ def _resume(
 
 def _read(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, whichever training's it is."""
-    content = io.BytesIO(path.read_bytes())  # torch's own reader calls damage an OSError, at times
     try:
-        state = torch.load(content, weights_only=True)
-    except MemoryError:
-        raise
-    except Exception:  # whatever its unpickler stumbles over
+        state = load_plain(path)
+    except ValueError:
         raise ValueError(
             f"{path} is damaged, or no checkpoint: move it away, or choose another folder"
         ) from None

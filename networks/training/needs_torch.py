@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+from typing import Any
+
 import sys
 
 try:
@@ -18,4 +22,23 @@ except ModuleNotFoundError as error:
         sys.exit(advice)  # python -m networks.training...: the sentence, and no traceback
     raise ModuleNotFoundError(advice, name=error.name) from None
 
-__all__ = ["Tensor", "functional", "nn", "torch"]
+__all__ = ["Tensor", "functional", "load_plain", "nn", "torch"]
+
+
+def load_plain(path: Path) -> Any:
+    """What torch.save wrote, plain data and tensors alone; no code of a file's is run.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds anything else.
+    OSError
+        If it cannot be read.
+    """
+    content = io.BytesIO(path.read_bytes())  # torch's own reader calls damage an OSError, at times
+    try:
+        return torch.load(content, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception:  # whatever its unpickler stumbles over
+        raise ValueError(f"{path.name}: torch does not read it as plain data") from None

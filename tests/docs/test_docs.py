@@ -1,5 +1,6 @@
 """The documentation holds: tables, worked examples, figures, links, commands, names."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from behavioral_models.constants import PULSE_SETUP_S, RAIL_DEAD_TIME_S
 from behavioral_models.geometry import JEBALI_2024, PRESETS, preset
 from behavioral_models.passes import Configuration, PassConfig
 from networks.host import pack_inputs
-from networks.importing import find_network, load_network
+from networks.importing import TRAINED, find_network, load_network
 from networks.mapping import compile as compile_network
 from networks.schedule import plan
 from tests.needs import need
@@ -184,6 +185,16 @@ def test_plans_of_the_networks_page(name, geometry):
         f"{planned.total('transfer_bytes'):,} |"
     )
     assert line in page("networks.md")
+
+
+@pytest.mark.parametrize("name", ["mnist_1102_64_majority", "mnist_1102_64", "mnist_1024_1024"])
+def test_accuracies_in_the_text_are_those_of_the_records(name):
+    record = json.loads((TRAINED / f"{name}.json").read_text())
+    kept = next(s for s in record["seeds"] if s["seed"] == record["kept_seed"])["test_accuracy"]
+    medians = record["median_validation_accuracy"], record["median_test_accuracy"]
+    cells = " | ".join(f"{100 * value:.2f} %" for value in (*medians, kept))
+    assert f"| `{name}` | {cells} |" in page("training.md")
+    assert f"(`{name}`) | {100 * kept:.2f} % |" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=NAMES)
