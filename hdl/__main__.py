@@ -34,7 +34,11 @@ def main(arguments=None):
                         help="clock cycles a row: 3 as fabricated, 2 overlapped, 1 pipelined")
     parser.add_argument("--style", choices=STYLES, default="enabled", help="neuron registers")
     parser.add_argument("--borrow-split", type=int, default=None,
-                        help="bits of a borrow_gated register's low part; half if not given")
+                        help="bits of the low part of a borrow_gated or deferred register; half "
+                             "if not given")
+    parser.add_argument("--rows-per-update", type=int, default=None,
+                        help="weight rows that a deferred register counts at once; as many as make "
+                             "8 bits, 4 at most, if not given")
     parser.add_argument("--clock", type=float, default=constants.CLOCK_HZ, metavar="HZ",
                         help="clock that pulse lengths and SDC are for")
     parser.add_argument("--output", type=Path, default=None, metavar="FOLDER",
@@ -44,7 +48,8 @@ def main(arguments=None):
     try:
         parameters = ChipParameters(
             geometry=replace(preset(options["geometry"]), **changes), read_timing=options["timing"],
-            style=options["style"], clock_hz=options["clock"], borrow_split=options["borrow_split"])
+            style=options["style"], clock_hz=options["clock"], borrow_split=options["borrow_split"],
+            rows_per_update=options["rows_per_update"])
         folder = options["output"] or Path("build/verilog") / options["top"]
         generate(parameters, folder, options["top"])
     except (ValueError, OSError, YosysError) as error:

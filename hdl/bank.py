@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .cells import gated_domain
 from .neuron import NeuronRegister
 from .popcount import Popcount
+from .row_store import RowStore
 
 __all__ = ["Bank"]
 
@@ -14,7 +15,8 @@ __all__ = ["Bank"]
 class Bank(wiring.Component):
     """The neuron registers that share a bank's macros, with their popcounts.
 
-    A step takes one cycle: `enable` says which macros' bits are counted in it.
+    A step takes one cycle. A bank in style ``deferred`` may hold rows back (see RowStore): its
+    registers are right after a `last` row, and two cycles after `idle` rises.
 
     Parameters
     ----------
@@ -24,10 +26,16 @@ class Bank(wiring.Component):
     -------
     xnor_0, xnor_1, ... : In(columns)
         What the macros read, one member a macro.
-    enable : In(macros_per_bank)
-        Macros whose bits count; 0 while registers are loaded.
+    macros : In(macros_per_bank)
+        Macros whose bits count; stands still in a pass.
+    sensed : In(1)
+        They were sensed; 0 while registers are loaded.
     step, shift, clear : In(1)
         As in NeuronRegister, for all neurons.
+    last : In(1)
+        The step's row is the last of its plane.
+    idle : In(1)
+        No run is under way.
     select : In(range(columns))
         Neuron that is read out or loaded.
     read : In(1)
@@ -45,10 +53,13 @@ class Bank(wiring.Component):
         self._parameters = parameters
         super().__init__({
             **{f"xnor_{macro}": In(geometry.columns) for macro in range(geometry.macros_per_bank)},
-            "enable": In(geometry.macros_per_bank),
+            "macros": In(geometry.macros_per_bank),
+            "sensed": In(1),
             "step": In(1),
             "shift": In(1),
             "clear": In(1),
+            "last": In(1),
+            "idle": In(1),
             "select": In(range(max(2, geometry.columns))),
             "read": In(1),
             "load": In(1),
@@ -60,26 +71,22 @@ class Bank(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         parameters, geometry = self._parameters, self._parameters.geometry
-        macros, columns, width = geometry.macros_per_bank, geometry.columns, geometry.register_width
+        columns, width = geometry.columns, geometry.register_width
 
+        counted, update = self._counted_bits(m)
         step = Signal()
         selected = Signal(columns)
-        m.d.comb += step.eq(self.step | self.load)
+        m.d.comb += step.eq(update)
         with m.If(self.read | self.load):
             m.d.comb += selected.eq(C(1) << self.select)
         if parameters.style != "enabled":
             gated_domain(m, "neurons", step)
 
-        counted = []
-        for macro in range(macros):
-            bits = Signal(columns, name=f"counted_{macro}")
-            m.d.comb += bits.eq(
-                getattr(self, f"xnor_{macro}") & self.enable[macro].replicate(columns))
-            counted.append(bits)
         shown = []
         for column in range(columns):
-            popcount = Popcount(macros)
-            neuron = NeuronRegister(width, macros, parameters.style, parameters.borrow_split)
+            popcount = Popcount(len(counted))
+            neuron = NeuronRegister(
+                width, len(counted), parameters.style, parameters.borrow_split)
             m.submodules[f"popcount_{column}"] = popcount
             m.submodules[f"neuron_{column}"] = neuron
             m.d.comb += [
@@ -100,3 +107,30 @@ class Bank(wiring.Component):
             ]
         m.d.comb += self.value.eq(shown[0])
         return m
+
+    def _counted_bits(self, m):
+        """XNOR bits that count in this cycle, by row and macro, and whether registers step."""
+        geometry, rows = self._parameters.geometry, self._parameters.rows_per_update
+        macros, columns = geometry.macros_per_bank, geometry.columns
+        if rows > 1:
+            m.submodules.row_store = store = RowStore(geometry, rows)
+            m.d.comb += [
+                store.macros.eq(self.macros),
+                store.step.eq(self.step | self.load),
+                store.count.eq(self.sensed & ~self.shift & ~self.clear),
+                store.live.eq(self.sensed),
+                store.last.eq(self.last),
+                store.idle.eq(self.idle),
+            ]
+            for macro in range(macros):
+                m.d.comb += getattr(store, f"xnor_{macro}").eq(getattr(self, f"xnor_{macro}"))
+            bits = [getattr(store, f"bits_{number}") for number in range(rows * macros)]
+            return bits, store.update
+        counted = []
+        for macro in range(macros):
+            bits = Signal(columns, name=f"counted_{macro}")
+            m.d.comb += bits.eq(
+                getattr(self, f"xnor_{macro}")
+                & (self.sensed & self.macros[macro]).replicate(columns))
+            counted.append(bits)
+        return counted, self.step | self.load

@@ -70,8 +70,9 @@ class Controller(wiring.Component):
         Its weight row, if it is a count.
     sense : Out(banks)
         Banks that sense in this cycle.
-    step : Out(banks), update_counts : Out(banks), update_shift, update_clear : Out(1)
-        The row operation at the registers: banks that step, and of these those that were sensed.
+    step : Out(banks), update_counts : Out(banks), update_shift, update_clear, update_last : Out(1)
+        The row operation at the registers: banks that step, and of these those that were sensed;
+        it is a shift, the first of a pass that clears, the last weight row of a plane.
     capture : Out(banks)
         Banks whose output bits are final and are captured in this cycle; outputs_free : In(1) says
         that what was captured before has been taken.
@@ -109,6 +110,7 @@ class Controller(wiring.Component):
             "update_counts": Out(banks),
             "update_shift": Out(1),
             "update_clear": Out(1),
+            "update_last": Out(1),
             "capture": Out(banks),
             "outputs_free": In(1),
             "access_reading": Out(1),
@@ -184,6 +186,7 @@ class Controller(wiring.Component):
             self.update_counts.eq(self.sense),
             self.update_shift.eq(sequence.shift),
             self.update_clear.eq(clear & sense),
+            self.update_last.eq(sequence.ends_plane),
             self.step.eq(Mux(clear & sense, self.active_banks, self.sense)),
             captured.eq(Mux(sense & sequence.last, self.active_banks, 0)),
             self.capture.eq(captured),
@@ -261,8 +264,9 @@ class RowSequence(wiring.Component):
     row : Out(range(rows)), shift : Out(1)
         The operation: a shift of this threshold row, or a count of this weight row.
     weight_row : Out(range(rows))
-    first, last, last_plane : Out(1)
-        It is the first or the last of its pass; the plane being counted is the pass's last.
+    first, last, ends_plane, last_plane : Out(1)
+        It is the first or the last of its pass; the last of its plane; the plane being counted is
+        the pass's last.
     """
 
     def __init__(self, geometry):
@@ -276,6 +280,7 @@ class RowSequence(wiring.Component):
             "weight_row": Out(range(geometry.rows)),
             "first": Out(1),
             "last": Out(1),
+            "ends_plane": Out(1),
             "last_plane": Out(1),
         })
 
@@ -293,7 +298,8 @@ class RowSequence(wiring.Component):
             self.row.eq(Mux(self.shift, threshold_row, self.weight_row)),
             self.last_plane.eq(plane + 1 == settings.planes),
             last_row.eq(self.weight_row + 1 == settings.weight_rows),
-            self.last.eq(~self.shift & last_row & self.last_plane),
+            self.ends_plane.eq(~self.shift & last_row),
+            self.last.eq(self.ends_plane & self.last_plane),
         ]
         with m.If(self.step):
             m.d.sync += self.first.eq(0)

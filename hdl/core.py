@@ -265,8 +265,10 @@ class Core(wiring.Component):
                 m.d.comb += getattr(bank, f"xnor_{place}").eq(
                     getattr(self, f"macro_{first + place}").q)
             m.d.comb += [
-                bank.enable.eq(self.settings.macros[first:first + per_bank]
-                               & controller.update_counts[number].replicate(per_bank)),
+                bank.macros.eq(self.settings.macros[first:first + per_bank]),
+                bank.sensed.eq(controller.update_counts[number]),
+                bank.last.eq(controller.update_last),
+                bank.idle.eq(~controller.busy),
                 bank.step.eq(controller.step[number]),
                 bank.shift.eq(controller.update_shift & controller.step[number]),
                 bank.clear.eq(controller.update_clear),

@@ -129,6 +129,8 @@ def description(component, top):
         "read_timing": parameters.read_timing,
         "style": parameters.style,
         "styles": list(STYLES),
+        "borrow_split": parameters.borrow_split,
+        "rows_per_update": parameters.rows_per_update,
         "clock_hz": parameters.clock_hz,
         "clock": {"port": "clk", "edge": "rising"},
         "reset": {"port": "rst", "active": "high", "asynchronous": True},

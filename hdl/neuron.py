@@ -4,8 +4,9 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .adders import FullAdder
 from .cells import gated_domain
-from .parameters import STYLES
+from .parameters import SPLIT_STYLES, STYLES
 
 __all__ = ["NeuronRegister"]
 
@@ -28,21 +29,22 @@ class NeuronRegister(wiring.Component):
     ----------
     width : int
         Bits of the register, sign included.
-    macros : int
-        XNOR bits per row and neuron, at least 1.
+    bits : int
+        XNOR bits that it counts at once, at least 1.
     style : str
         How the flip-flops are kept still, equal cycle for cycle. ``enabled``: an enable, as
         fabricated. ``bank_gated``: the bank's gated clock, domain ``neurons``. ``borrow_gated``:
         the low part on the bank's gated clock, the high part on a clock of its own that runs only
-        when a count borrows from it, or on a shift, `clear` or `load`.
+        when a count borrows from it, or on a shift, `clear` or `load`. ``deferred``: the same, with
+        the adders of the low part as cells; its bank counts several rows at once.
     borrow_split : int
-        Bits of the low part (``borrow_gated`` only).
+        Bits of the low part (``borrow_gated`` and ``deferred`` only).
 
     Members
     -------
     step, shift, clear, load : In(1)
-    count : In(range(macros + 1))
-        The row's popcount.
+    count : In(range(bits + 1))
+        Their popcount.
     load_value : In(signed(width))
         What `load` takes.
     value : Out(signed(width))
@@ -50,20 +52,20 @@ class NeuronRegister(wiring.Component):
         The sign bit: the neuron's output, 1 where popcount > T.
     """
 
-    def __init__(self, width, macros, style="enabled", borrow_split=None):
-        if not isinstance(macros, int) or macros < 1:
-            raise ValueError(f"Macros per bank must be a positive integer, not {macros!r}")
-        if not isinstance(width, int) or width <= macros.bit_length():
+    def __init__(self, width, bits, style="enabled", borrow_split=None):
+        if not isinstance(bits, int) or bits < 1:
+            raise ValueError(f"Bits counted at once must be a positive integer, not {bits!r}")
+        if not isinstance(width, int) or width <= bits.bit_length():
             raise ValueError(
-                f"A register that counts {macros} bits a row needs more than {macros.bit_length()} "
+                f"A register that counts {bits} bits at once needs more than {bits.bit_length()} "
                 f"bits, not {width!r}")
         if style not in STYLES:
             raise ValueError(
                 f"Neuron-register style must be one of {', '.join(STYLES)}, not {style!r}")
-        if style == "borrow_gated" and not (
-                isinstance(borrow_split, int) and macros.bit_length() <= borrow_split < width):
+        if style in SPLIT_STYLES and not (
+                isinstance(borrow_split, int) and bits.bit_length() <= borrow_split < width):
             raise ValueError(
-                f"The low part of a {width}-bit register must have {macros.bit_length()} to "
+                f"The low part of a {width}-bit register must have {bits.bit_length()} to "
                 f"{width - 1} bits, not {borrow_split!r}")
         self._width = width
         self._style = style
@@ -73,7 +75,7 @@ class NeuronRegister(wiring.Component):
             "shift": In(1),
             "clear": In(1),
             "load": In(1),
-            "count": In(range(macros + 1)),
+            "count": In(range(bits + 1)),
             "load_value": In(signed(width)),
             "value": Out(signed(width)),
             "negative": Out(1),
@@ -85,18 +87,13 @@ class NeuronRegister(wiring.Component):
 
         doubled = Signal(signed(width))
         base = Signal(signed(width))
-        count = Signal(width)
-        addend = Signal(width)
-        total = Signal(width + 1)
+        total = Signal(width)
         following = Signal(width)
         m.d.comb += [
             doubled.eq(Cat(C(0, 1), self.value)),
             base.eq(Mux(self.clear | self.load, 0, Mux(self.shift, doubled, self.value))),
-            # One adder for both directions: -count = ~count + 1, the 1 being the carry into bit 0.
-            count.eq(self.count),
-            addend.eq(Mux(self.shift, count, ~count)),
-            total.eq(Cat(C(1, 1), base) + Cat(~self.shift, addend)),
-            following.eq(total[1:] | Mux(self.load, self.load_value.as_unsigned(), 0)),
+            total.eq(self._count_up_or_down(m, base)),
+            following.eq(total | Mux(self.load, self.load_value.as_unsigned(), 0)),
             self.negative.eq(self.value[-1]),
         ]
 
@@ -124,3 +121,37 @@ class NeuronRegister(wiring.Component):
             m.d.neurons += low.eq(following[:split])
             m.d.high_part += high.eq(following[split:])
         return m
+
+    def _count_up_or_down(self, m, base):
+        """`base` + count in a shift, else `base` - count; one adder for both directions.
+
+        -count = ~count + 1, the 1 being the carry into bit 0.
+        """
+        width = self._width
+        if self._style != "deferred":
+            count = Signal(width)
+            addend = Signal(width)
+            total = Signal(width + 1)
+            m.d.comb += [
+                count.eq(self.count),
+                addend.eq(Mux(self.shift, count, ~count)),
+                total.eq(Cat(C(1, 1), base) + Cat(~self.shift, addend)),
+            ]
+            return total[1:]
+        sums = []
+        carry = ~self.shift
+        for position, count in enumerate(self.count):
+            m.submodules[f"adder_{position}"] = adder = FullAdder()
+            m.d.comb += [
+                adder.a.eq(base[position]), adder.b.eq(count ^ ~self.shift), adder.c.eq(carry)]
+            sums.append(adder.total)
+            carry = adder.carry
+        # Above the count's bits there is nothing to add but what is carried, or to borrow.
+        change = Signal()
+        m.d.comb += change.eq(carry ^ ~self.shift)
+        for position in range(len(self.count), width):
+            sums.append(base[position] ^ change)
+            following = Signal(name=f"change_{position}")
+            m.d.comb += following.eq(change & (base[position] ^ ~self.shift))
+            change = following
+        return Cat(sums)

@@ -5,10 +5,19 @@ from dataclasses import dataclass, field
 from behavioral_models import protocol
 from behavioral_models.geometry import JEBALI_2024, ChipGeometry
 
-__all__ = ["STYLES", "ChipParameters"]
+__all__ = ["SPLIT_STYLES", "STYLES", "ChipParameters"]
 
 #: Neuron-register styles, equal cycle for cycle; see `hdl.neuron`.
-STYLES = ("enabled", "bank_gated", "borrow_gated")
+STYLES = ("enabled", "bank_gated", "borrow_gated", "deferred")
+
+#: Styles whose high part of a register has a clock of its own.
+SPLIT_STYLES = ("borrow_gated", "deferred")
+
+#: Bits that a `deferred` register counts at once, where rows of a bank have fewer.
+DEFERRED_BITS = 8
+
+#: Rows that wait for one update, at most: each place is one more load on what the macros read.
+DEFERRED_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,10 @@ class ChipParameters:
     clock_hz : float
         Clock that the default pulse lengths and the SDC are for.
     borrow_split : int, optional
-        Bits of the low part of a `borrow_gated` register; by default half of them.
+        Bits of the low part of a `borrow_gated` or `deferred` register; by default half of them.
+    rows_per_update : int, optional
+        Weight rows that a `deferred` register counts at once, 1 to 16; by default as many as make 8
+        bits, 4 at most. The other styles count row by row.
     """
 
     geometry: ChipGeometry = field(default=JEBALI_2024)
@@ -34,6 +46,7 @@ class ChipParameters:
     style: str = "enabled"
     clock_hz: float = 66_000_000
     borrow_split: int | None = None
+    rows_per_update: int | None = None
 
     def __post_init__(self):
         if self.read_timing not in (1, 2, 3):
@@ -46,7 +59,25 @@ class ChipParameters:
         if not 1 <= self.clock_hz < 1 << 32:
             raise ValueError(
                 f"A chip says its clock in 32 bits: 1 Hz to 4.29 GHz, not {self.clock_hz:g} Hz")
-        width = self.geometry.register_width
+        width, macros = self.geometry.register_width, self.geometry.macros_per_bank
+        if self.style != "deferred":
+            if self.rows_per_update not in (None, 1):
+                raise ValueError(
+                    f"Style {self.style} counts row by row; {self.rows_per_update!r} rows an "
+                    "update need style deferred")
+            object.__setattr__(self, "rows_per_update", 1)
+        elif self.rows_per_update is None:
+            rows = max(1, min(DEFERRED_ROWS, DEFERRED_BITS // macros))
+            while rows > 1 and (macros * rows).bit_length() >= width:
+                rows -= 1
+            object.__setattr__(self, "rows_per_update", rows)
+        if not isinstance(self.rows_per_update, int) or not 1 <= self.rows_per_update <= 16:
+            raise ValueError(
+                f"Rows counted at once must be 1 to 16, not {self.rows_per_update!r}")
+        if self.count_width >= width:
+            raise ValueError(
+                f"A {width}-bit register cannot count {macros * self.rows_per_update} bits at "
+                "once; take fewer rows an update")
         if self.borrow_split is None:
             object.__setattr__(self, "borrow_split", max(width // 2, self.count_width))
         if not self.count_width <= self.borrow_split < width:
@@ -56,5 +87,5 @@ class ChipParameters:
 
     @property
     def count_width(self):
-        """Bits of a row's popcount."""
-        return self.geometry.macros_per_bank.bit_length()
+        """Bits of what a register counts at once."""
+        return (self.geometry.macros_per_bank * self.rows_per_update).bit_length()

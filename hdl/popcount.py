@@ -1,14 +1,20 @@
 """Population count: how many of a row's XNOR bits are ones."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from .adders import FullAdder, HalfAdder
 
 __all__ = ["Popcount"]
 
 
 class Popcount(wiring.Component):
-    """Number of ones, combinational, as a balanced tree of adders.
+    """Number of ones, combinational.
+
+    A tree of full and half adders: three bits of one weight become one of that weight and one of
+    the next, first come first served, until each weight has one bit left. Bits that come late at
+    `i` should stand last: they pass the fewest adders.
 
     Parameters
     ----------
@@ -31,15 +37,19 @@ class Popcount(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        level = [(self.i[bit], 1) for bit in range(self._width)]  # (value, largest value)
-        while len(level) > 1:
-            sums = []
-            for (a, a_max), (b, b_max) in zip(level[0::2], level[1::2], strict=False):
-                total = Signal(range(a_max + b_max + 1), name=f"sum_{len(level)}_{len(sums)}")
-                m.d.comb += total.eq(a + b)
-                sums.append((total, a_max + b_max))
-            if len(level) % 2:
-                sums.append(level[-1])
-            level = sums
-        m.d.comb += self.o.eq(level[0][0])
+        result = []
+        bits = list(self.i)  # of the weight that is summed up
+        while len(result) < len(self.o):
+            carries = []
+            while len(bits) > 1:
+                adder = FullAdder() if len(bits) > 2 else HalfAdder()
+                m.submodules[f"adder_{len(result)}_{len(carries)}"] = adder
+                m.d.comb += [adder.a.eq(bits[0]), adder.b.eq(bits[1])]
+                if len(bits) > 2:
+                    m.d.comb += adder.c.eq(bits[2])
+                bits = [*bits[3:], adder.total]
+                carries.append(adder.carry)
+            result += bits
+            bits = carries
+        m.d.comb += self.o.eq(Cat(result))
         return m

@@ -9,6 +9,7 @@ from behavioral_models.geometry import HELIOBIT, JEBALI_2024, TINY, ChipGeometry
 from hdl.controller import Controller
 from hdl.parameters import STYLES, ChipParameters
 
+FOUR_BITS = ChipGeometry(banks=1, macros_per_bank=2, rows=4, columns=1, max_inputs=7)
 SMALLEST = ChipGeometry(banks=1, macros_per_bank=1, rows=2, columns=1, max_inputs=1)
 
 
@@ -43,15 +44,36 @@ def test_width_of_a_count(macros, bits):
 
 
 @pytest.mark.parametrize(
+    "macros, width, rows",
+    [(1, 8, 4), (2, 8, 4), (3, 8, 2), (4, 8, 2), (5, 8, 1), (16, 8, 1), (2, 4, 3), (1, 2, 1)],
+)
+def test_rows_of_an_update_make_at_most_8_bits_and_4_rows(macros, width, rows):
+    """Fewer where the register could not count them: 8 bits want 5 of it, sign included."""
+    geometry = ChipGeometry(1, macros, rows=2, columns=1, max_inputs=2 ** (width - 1) - 1)
+    assert geometry.register_width == width
+    parameters = ChipParameters(geometry, style="deferred")
+    assert parameters.rows_per_update == rows
+    assert parameters.count_width == (macros * rows).bit_length()
+    assert ChipParameters(geometry).rows_per_update == 1
+
+
+@pytest.mark.parametrize(
     "changes, message",
     [
         ({"read_timing": 0}, "Read timing must be 1, 2 or 3 cycles a row, not 0"),
         ({"read_timing": 4}, "Read timing must be 1, 2 or 3 cycles a row, not 4"),
         ({"read_timing": "1"}, "Read timing must be 1, 2 or 3 cycles a row, not '1'"),
-        ({"style": "plain"}, "must be one of enabled, bank_gated, borrow_gated, not 'plain'"),
+        ({"style": "plain"}, "one of enabled, bank_gated, borrow_gated, deferred, not 'plain'"),
         ({"clock_hz": 0}, "At 0 Hz .* clocks .*up to 6.6 GHz"),
         ({"clock_hz": 1e11}, "the form pulse would be 1000000 cycles"),
         ({"borrow_split": 1}, "The low part of a 8-bit register must have 2 to 7 bits, not 1"),
+        ({"rows_per_update": 2}, "Style enabled counts row by row; 2 rows an update need"),
+        ({"style": "deferred", "rows_per_update": 0}, "must be 1 to 16, not 0"),
+        ({"style": "deferred", "rows_per_update": 2.0}, "must be 1 to 16, not 2.0"),
+        (
+            {"style": "deferred", "rows_per_update": 4, "geometry": FOUR_BITS},
+            "A 4-bit register cannot count 8 bits at once; take fewer rows an update",
+        ),
         ({"borrow_split": 8}, "The low part of a 8-bit register must have 2 to 7 bits, not 8"),
     ],
 )
@@ -67,6 +89,6 @@ def test_controller_refuses_other_timings():
 
 def test_every_style_and_timing_is_accepted():
     made = {ChipParameters(TINY, timing, style) for timing in (1, 2, 3) for style in STYLES}
-    assert len(made) == 9
+    assert len(made) == 12
     with pytest.raises(dataclasses.FrozenInstanceError):
         ChipParameters().style = "enabled"

@@ -1,5 +1,7 @@
 """The golden chip and the Verilated RTL answer alike, bit for bit and cycle for cycle."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,19 @@ def random_passes(golden, rtl, count):
 def test_every_mode_of_every_variant(read_timing, style):
     golden, rtl = pair(TINY, read_timing, style)
     with rtl:
+        random_passes(golden, rtl, 150)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows_per_update", [1, 2, 3])
+def test_every_number_of_rows_an_update(rows_per_update):
+    """The default of TINY, 4, is above; passes of fewer rows than that too."""
+    geometry = replace(TINY, rows=9, max_inputs=18)
+    parameters = ChipParameters(geometry, style="deferred", rows_per_update=rows_per_update)
+    table = np.random.default_rng(rows_per_update).random((*geometry.image_shape, 2)) < 0.5
+    golden = GoldenChip(geometry)
+    golden.load_table(table)
+    with VerilatedChip(parameters, table) as rtl:
         random_passes(golden, rtl, 150)
 
 

@@ -27,7 +27,7 @@ def _run(top, simulator, geometry, read_timing=1, style="enabled", **options):
 
 
 @pytest.mark.parametrize("read_timing, style, geometry", [
-    (1, "borrow_gated", TINY), (2, "bank_gated", ODD), (3, "enabled", ONES)])
+    (1, "borrow_gated", TINY), (2, "bank_gated", ODD), (3, "enabled", ONES), (1, "deferred", TINY)])
 def test_core(read_timing, style, geometry):
     _run("core", "verilator", geometry, read_timing, style)
 
@@ -37,7 +37,7 @@ def test_chip():
 
 
 @pytest.mark.parametrize("read_timing, style, geometry", [
-    (3, "borrow_gated", ODD), (2, "enabled", TINY), (1, "bank_gated", ONES)])
+    (3, "borrow_gated", ODD), (2, "enabled", TINY), (1, "bank_gated", ONES), (2, "deferred", TINY)])
 def test_icarus_core(read_timing, style, geometry):
     """Four states: registers start as X, and nothing that is valid is ever X."""
     _run("core", "icarus", geometry, read_timing, style)
