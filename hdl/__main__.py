@@ -34,8 +34,8 @@ def main(arguments=None):
                         help="clock cycles a row: 3 as fabricated, 2 overlapped, 1 pipelined")
     parser.add_argument("--style", choices=STYLES, default="enabled", help="neuron registers")
     parser.add_argument("--borrow-split", type=int, default=None,
-                        help="bits of the low part of a borrow_gated or deferred register; half "
-                             "if not given")
+                        help="bits of the low part of a borrow_gated (half if not given) or "
+                             "deferred register (as many as a count has)")
     parser.add_argument("--rows-per-update", type=int, default=None,
                         help="weight rows that a deferred register counts at once; as many as make "
                              "8 bits, 4 at most, if not given")

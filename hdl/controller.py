@@ -44,6 +44,8 @@ class Controller(wiring.Component):
     geometry : ChipGeometry
     read_timing : int
         1, 2 or 3.
+    rows_per_update : int
+        Weight rows that the registers count at once, a power of two.
 
     Members
     -------
@@ -70,9 +72,10 @@ class Controller(wiring.Component):
         Its weight row, if it is a count.
     sense : Out(banks)
         Banks that sense in this cycle.
-    step : Out(banks), update_counts : Out(banks), update_shift, update_clear, update_last : Out(1)
-        The row operation at the registers: banks that step, and of these those that were sensed;
-        it is a shift, the first of a pass that clears, the last weight row of a plane.
+    step : Out(banks), update_counts : Out(banks), update_shift, update_clear : Out(1)
+        The row operation at the registers: banks that step, and of these those that were sensed.
+    update_waits : Out(1), update_place : Out(range(rows_per_update)), update_together : Out(1)
+        See RowSequence; only where rows are counted several at once.
     capture : Out(banks)
         Banks whose output bits are final and are captured in this cycle; outputs_free : In(1) says
         that what was captured before has been taken.
@@ -82,11 +85,12 @@ class Controller(wiring.Component):
         Banks that take part in the current pass.
     """
 
-    def __init__(self, geometry, read_timing):
+    def __init__(self, geometry, read_timing, rows_per_update=1):
         if read_timing not in (1, 2, 3):
             raise ValueError(f"Read timing must be 1, 2 or 3 cycles a row, not {read_timing!r}")
         self._geometry = geometry
         self._read_timing = read_timing
+        self._rows_per_update = rows_per_update
         banks = geometry.banks
         super().__init__({
             "settings": In(PassSettings(geometry)),
@@ -110,7 +114,8 @@ class Controller(wiring.Component):
             "update_counts": Out(banks),
             "update_shift": Out(1),
             "update_clear": Out(1),
-            "update_last": Out(1),
+            **({"update_waits": Out(1), "update_place": Out(range(rows_per_update)),
+                "update_together": Out(1)} if rows_per_update > 1 else {}),
             "capture": Out(banks),
             "outputs_free": In(1),
             "access_reading": Out(1),
@@ -122,7 +127,8 @@ class Controller(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.row_sequence = sequence = RowSequence(self._geometry)
+        m.submodules.row_sequence = sequence = RowSequence(
+            self._geometry, self._rows_per_update)
         settings = self.settings
 
         # Inferences: bank 1 of a chained pass is one behind bank 0, so there is one pass more.
@@ -186,11 +192,16 @@ class Controller(wiring.Component):
             self.update_counts.eq(self.sense),
             self.update_shift.eq(sequence.shift),
             self.update_clear.eq(clear & sense),
-            self.update_last.eq(sequence.ends_plane),
             self.step.eq(Mux(clear & sense, self.active_banks, self.sense)),
             captured.eq(Mux(sense & sequence.last, self.active_banks, 0)),
             self.capture.eq(captured),
         ]
+        if self._rows_per_update > 1:
+            m.d.sync += [
+                self.update_waits.eq(sequence.waits),
+                self.update_place.eq(sequence.place),
+                self.update_together.eq(sequence.together),
+            ]
 
         # What an inference consists of.
         few_operations = {1: 2, 2: 1, 3: 0}[self._read_timing]
@@ -252,6 +263,8 @@ class RowSequence(wiring.Component):
     Parameters
     ----------
     geometry : ChipGeometry
+    rows_per_update : int
+        Rows of a group, a power of two.
 
     Members
     -------
@@ -264,13 +277,16 @@ class RowSequence(wiring.Component):
     row : Out(range(rows)), shift : Out(1)
         The operation: a shift of this threshold row, or a count of this weight row.
     weight_row : Out(range(rows))
-    first, last, ends_plane, last_plane : Out(1)
-        It is the first or the last of its pass; the last of its plane; the plane being counted is
-        the pass's last.
+    first, last, last_plane : Out(1)
+        It is the first or the last of its pass; the plane being counted is the pass's last.
+    waits : Out(1), place : Out(range(rows_per_update)), together : Out(1)
+        The row belongs to a whole group of `rows_per_update` and is not, or is, the last of it; and
+        which it is. Rows that are left over at the end of a plane are counted one by one.
     """
 
-    def __init__(self, geometry):
+    def __init__(self, geometry, rows_per_update=1):
         self._geometry = geometry
+        self._rows_per_update = rows_per_update
         super().__init__({
             "settings": In(PassSettings(geometry)),
             "restart": In(1),
@@ -280,8 +296,9 @@ class RowSequence(wiring.Component):
             "weight_row": Out(range(geometry.rows)),
             "first": Out(1),
             "last": Out(1),
-            "ends_plane": Out(1),
             "last_plane": Out(1),
+            **({"waits": Out(1), "place": Out(range(rows_per_update)), "together": Out(1)}
+               if rows_per_update > 1 else {}),
         })
 
     def elaborate(self, platform):
@@ -298,9 +315,17 @@ class RowSequence(wiring.Component):
             self.row.eq(Mux(self.shift, threshold_row, self.weight_row)),
             self.last_plane.eq(plane + 1 == settings.planes),
             last_row.eq(self.weight_row + 1 == settings.weight_rows),
-            self.ends_plane.eq(~self.shift & last_row),
-            self.last.eq(self.ends_plane & self.last_plane),
+            self.last.eq(~self.shift & last_row & self.last_plane),
         ]
+        if self._rows_per_update > 1:
+            bits = self._rows_per_update.bit_length() - 1
+            whole = Signal()
+            m.d.comb += [
+                self.place.eq(self.weight_row),
+                whole.eq(~self.shift & (self.weight_row[bits:] != settings.weight_rows[bits:])),
+                self.together.eq(whole & self.place.all()),
+                self.waits.eq(whole & ~self.place.all()),
+            ]
         with m.If(self.step):
             m.d.sync += self.first.eq(0)
             with m.If(self.shift):

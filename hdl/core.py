@@ -118,7 +118,8 @@ class Core(wiring.Component):
         m = Module()
         geometry = self._parameters.geometry
 
-        controller = Controller(geometry, self._parameters.read_timing)
+        controller = Controller(
+            geometry, self._parameters.read_timing, self._parameters.rows_per_update)
         m.submodules.controller = controller
         m.submodules.programmer = programmer = Programmer(geometry)
         m.submodules.power_switch = power_switch = PowerSwitch()
@@ -267,8 +268,6 @@ class Core(wiring.Component):
             m.d.comb += [
                 bank.macros.eq(self.settings.macros[first:first + per_bank]),
                 bank.sensed.eq(controller.update_counts[number]),
-                bank.last.eq(controller.update_last),
-                bank.idle.eq(~controller.busy),
                 bank.step.eq(controller.step[number]),
                 bank.shift.eq(controller.update_shift & controller.step[number]),
                 bank.clear.eq(controller.update_clear),
@@ -278,6 +277,12 @@ class Core(wiring.Component):
                 bank.load_value.eq(Mux(access.load & access.bank[number], access.load_value, 0)),
             ]
             shown |= bank.value
+            if self._parameters.rows_per_update > 1:
+                m.d.comb += [
+                    bank.waits.eq(controller.update_waits),
+                    bank.place.eq(controller.update_place),
+                    bank.together.eq(controller.update_together),
+                ]
         m.d.comb += access.value.eq(shown)
 
     def _capture_outputs(self, m, controller, banks):

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from behavioral_models import protocol
 from behavioral_models.geometry import JEBALI_2024, ChipGeometry
 
-__all__ = ["SPLIT_STYLES", "STYLES", "ChipParameters"]
+__all__ = ["STYLES", "ChipParameters"]
 
 #: Neuron-register styles, equal cycle for cycle; see `hdl.neuron`.
 STYLES = ("enabled", "bank_gated", "borrow_gated", "deferred")
 
-#: Styles whose high part of a register has a clock of its own.
-SPLIT_STYLES = ("borrow_gated", "deferred")
+#: Weight rows that a `deferred` register may count at once: powers of two, so that a row's number
+#: says its place.
+ROWS_PER_UPDATE = (1, 2, 4, 8, 16)
 
 #: Bits that a `deferred` register counts at once, where rows of a bank have fewer.
 DEFERRED_BITS = 8
@@ -35,10 +36,11 @@ class ChipParameters:
     clock_hz : float
         Clock that the default pulse lengths and the SDC are for.
     borrow_split : int, optional
-        Bits of the low part of a `borrow_gated` or `deferred` register; by default half of them.
+        Bits of the low part of a `borrow_gated` register, by default half of them, or of a
+        `deferred` one, by default as many as a count has.
     rows_per_update : int, optional
-        Weight rows that a `deferred` register counts at once, 1 to 16; by default as many as make 8
-        bits, 4 at most. The other styles count row by row.
+        Weight rows that a `deferred` register counts at once, a power of two up to 16; by default
+        as many as make 8 bits, 4 at most. The other styles count row by row.
     """
 
     geometry: ChipGeometry = field(default=JEBALI_2024)
@@ -67,19 +69,27 @@ class ChipParameters:
                     "update need style deferred")
             object.__setattr__(self, "rows_per_update", 1)
         elif self.rows_per_update is None:
-            rows = max(1, min(DEFERRED_ROWS, DEFERRED_BITS // macros))
-            while rows > 1 and (macros * rows).bit_length() >= width:
-                rows -= 1
+            rows = DEFERRED_ROWS
+            while rows > 1 and (
+                    macros * rows > DEFERRED_BITS or rows > self.geometry.rows
+                    or (macros * rows).bit_length() >= width):
+                rows //= 2
             object.__setattr__(self, "rows_per_update", rows)
-        if not isinstance(self.rows_per_update, int) or not 1 <= self.rows_per_update <= 16:
+        if self.rows_per_update not in ROWS_PER_UPDATE or not isinstance(self.rows_per_update, int):
             raise ValueError(
-                f"Rows counted at once must be 1 to 16, not {self.rows_per_update!r}")
+                f"Rows counted at once must be one of {', '.join(map(str, ROWS_PER_UPDATE))}, "
+                f"not {self.rows_per_update!r}")
+        if self.rows_per_update > self.geometry.rows:
+            raise ValueError(
+                f"A macro of {self.geometry.rows} rows has no {self.rows_per_update} to count at "
+                "once")
         if self.count_width >= width:
             raise ValueError(
                 f"A {width}-bit register cannot count {macros * self.rows_per_update} bits at "
                 "once; take fewer rows an update")
         if self.borrow_split is None:
-            object.__setattr__(self, "borrow_split", max(width // 2, self.count_width))
+            half = 0 if self.style == "deferred" else width // 2
+            object.__setattr__(self, "borrow_split", max(half, self.count_width))
         if not self.count_width <= self.borrow_split < width:
             raise ValueError(
                 f"The low part of a {width}-bit register must have {self.count_width} to "

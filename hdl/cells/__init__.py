@@ -12,8 +12,8 @@ _HERE = Path(__file__).parent
 CELL_SOURCES = (_HERE / "heliobit_clock_gate.v",)
 
 
-def gated_domain(m: Module, name: str, enable) -> None:
-    """Add the clock domain `name` to `m`: `sync`'s clock, in cycles in which `enable` is high.
+def gated_domain(m: Module, name: str, enable, of: str = "sync") -> None:
+    """Add the clock domain `name` to `m`: the clock of `of`, in cycles in which `enable` is high.
 
     The domain has no reset. The cell is `heliobit_clock_gate`; Amaranth's own simulator cannot run
     it, so what uses it is tested as Verilog.
@@ -22,7 +22,7 @@ def gated_domain(m: Module, name: str, enable) -> None:
     m.domains += domain
     m.submodules[f"{name}_clock_gate"] = Instance(
         "heliobit_clock_gate",
-        i_clk=ClockSignal(),
+        i_clk=ClockSignal(of),
         i_enable=enable,
         o_gated_clk=domain.clk,
     )

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The neuron register against the two operations: 2 reg + count, and reg - count.
+"""The neuron register against the two row operations: 2 reg + count, and reg - count.
 
 The gated styles need a clock-gating cell, which Amaranth's simulator does not run; they are held to
 this one as Verilog (tests/networks/test_executors.py).
@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from hdl.neuron import NeuronRegister
+from hdl.neuron import CountingRegister, NeuronRegister
 from tests.hdl.simulation import simulate
 
 
@@ -111,15 +111,12 @@ def test_published_pass():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((8, 0), "Bits counted at once must be a positive integer, not 0"),
-        ((8, 1.5), "Bits counted at once must be a positive integer, not 1.5"),
-        ((1, 1), "A register that counts 1 bits at once needs more than 1 bits, not 1"),
-        ((2, 2), "A register that counts 2 bits at once needs more than 2 bits, not 2"),
-        (("8", 2), "A register that counts 2 bits at once needs more than 2 bits, not '8'"),
-        (
-            (8, 2, "gated"),
-            "style must be one of enabled, bank_gated, borrow_gated, deferred, not 'gated'",
-        ),
+        ((8, 0), "Macros per bank must be a positive integer, not 0"),
+        ((8, 1.5), "Macros per bank must be a positive integer, not 1.5"),
+        ((1, 1), "A register that counts 1 bits a row needs more than 1 bits, not 1"),
+        ((2, 2), "A register that counts 2 bits a row needs more than 2 bits, not 2"),
+        (("8", 2), "A register that counts 2 bits a row needs more than 2 bits, not '8'"),
+        ((8, 2, "gated"), "style must be one of enabled, bank_gated, borrow_gated, not 'gated'"),
         (
             (8, 2, "borrow_gated"),
             "The low part of a 8-bit register must have 2 to 7 bits, not None",
@@ -127,10 +124,6 @@ def test_published_pass():
         (
             (8, 2, "borrow_gated", 1),
             "The low part of a 8-bit register must have 2 to 7 bits, not 1",
-        ),
-        (
-            (8, 8, "deferred", 3),
-            "The low part of a 8-bit register must have 4 to 7 bits, not 3",
         ),
         (
             (8, 2, "borrow_gated", 8),
@@ -141,6 +134,23 @@ def test_published_pass():
 def test_refusals(arguments, message):
     with pytest.raises(ValueError, match=message):
         NeuronRegister(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((8, 0, 4), "Bits counted at once must be a positive integer, not 0"),
+        ((8, 1.5, 4), "Bits counted at once must be a positive integer, not 1.5"),
+        ((4, 8, 4), "A register that counts 8 bits at once needs more than 4 bits, not 4"),
+        ((8, 8, 3), "The low part of a 8-bit register must have 4 to 7 bits, not 3"),
+        ((8, 8, 8), "The low part of a 8-bit register must have 4 to 7 bits, not 8"),
+        ((8, 8, None), "The low part of a 8-bit register must have 4 to 7 bits, not None"),
+    ],
+)
+def test_refusals_of_the_counting_register(arguments, message):
+    """What it does is held to the golden model as Verilog, for its clock gate."""
+    with pytest.raises(ValueError, match=message):
+        CountingRegister(*arguments)
 
 
 @pytest.mark.parametrize("split", [2, 7])

@@ -35,6 +35,12 @@ def test_low_part_is_half_the_register_but_holds_a_count(geometry, split):
     assert ChipParameters(geometry, style="borrow_gated").borrow_split == split
 
 
+@pytest.mark.parametrize("geometry, split", [(JEBALI_2024, 4), (HELIOBIT, 4), (SMALLEST, 1)])
+def test_low_part_of_a_deferred_register_holds_a_count(geometry, split):
+    """8 bits counted at once make 4; the smallest macro has one row to count."""
+    assert ChipParameters(geometry, style="deferred").borrow_split == split
+
+
 @pytest.mark.parametrize("macros, bits", [(1, 1), (2, 2), (3, 2), (4, 3), (64, 7)])
 def test_width_of_a_count(macros, bits):
     assert (
@@ -45,11 +51,11 @@ def test_width_of_a_count(macros, bits):
 
 @pytest.mark.parametrize(
     "macros, width, rows",
-    [(1, 8, 4), (2, 8, 4), (3, 8, 2), (4, 8, 2), (5, 8, 1), (16, 8, 1), (2, 4, 3), (1, 2, 1)],
+    [(1, 8, 4), (2, 8, 4), (3, 8, 2), (4, 8, 2), (5, 8, 1), (16, 8, 1), (2, 4, 2), (1, 2, 1)],
 )
 def test_rows_of_an_update_make_at_most_8_bits_and_4_rows(macros, width, rows):
     """Fewer where the register could not count them: 8 bits want 5 of it, sign included."""
-    geometry = ChipGeometry(1, macros, rows=2, columns=1, max_inputs=2 ** (width - 1) - 1)
+    geometry = ChipGeometry(1, macros, rows=8, columns=1, max_inputs=2 ** (width - 1) - 1)
     assert geometry.register_width == width
     parameters = ChipParameters(geometry, style="deferred")
     assert parameters.rows_per_update == rows
@@ -68,8 +74,12 @@ def test_rows_of_an_update_make_at_most_8_bits_and_4_rows(macros, width, rows):
         ({"clock_hz": 1e11}, "the form pulse would be 1000000 cycles"),
         ({"borrow_split": 1}, "The low part of a 8-bit register must have 2 to 7 bits, not 1"),
         ({"rows_per_update": 2}, "Style enabled counts row by row; 2 rows an update need"),
-        ({"style": "deferred", "rows_per_update": 0}, "must be 1 to 16, not 0"),
-        ({"style": "deferred", "rows_per_update": 2.0}, "must be 1 to 16, not 2.0"),
+        ({"style": "deferred", "rows_per_update": 0}, "must be one of 1, 2, 4, 8, 16, not 0"),
+        ({"style": "deferred", "rows_per_update": 2.0}, "must be one of 1, 2, 4, 8, 16, not 2.0"),
+        (
+            {"style": "deferred", "rows_per_update": 8, "geometry": TINY},
+            "A macro of 6 rows has no 8 to count at once",
+        ),
         (
             {"style": "deferred", "rows_per_update": 4, "geometry": FOUR_BITS},
             "A 4-bit register cannot count 8 bits at once; take fewer rows an update",

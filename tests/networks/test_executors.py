@@ -67,7 +67,7 @@ def test_every_mode_of_every_variant(read_timing, style):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows_per_update", [1, 2, 3])
+@pytest.mark.parametrize("rows_per_update", [1, 2, 8])
 def test_every_number_of_rows_an_update(rows_per_update):
     """The default of TINY, 4, is above; passes of fewer rows than that too."""
     geometry = replace(TINY, rows=9, max_inputs=18)
