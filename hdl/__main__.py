@@ -37,8 +37,8 @@ def main(arguments=None):
                         help="bits of the low part of a borrow_gated (half if not given) or "
                              "deferred register (as many as a count has)")
     parser.add_argument("--rows-per-update", type=int, default=None,
-                        help="weight rows that a deferred register counts at once; as many as make "
-                             "8 bits, 4 at most, if not given")
+                        help="weight rows that a deferred register counts at once; 4 with 1 or 2 "
+                             "macros a bank, else 1, if not given")
     parser.add_argument("--clock", type=float, default=constants.CLOCK_HZ, metavar="HZ",
                         help="clock that pulse lengths and SDC are for")
     parser.add_argument("--output", type=Path, default=None, metavar="FOLDER",

@@ -14,11 +14,9 @@ STYLES = ("enabled", "bank_gated", "borrow_gated", "deferred")
 #: says its place.
 ROWS_PER_UPDATE = (1, 2, 4, 8, 16)
 
-#: Bits that a `deferred` register counts at once, where rows of a bank have fewer.
-DEFERRED_BITS = 8
-
-#: Rows that wait for one update, at most: each place is one more load on what the macros read.
-DEFERRED_ROWS = 4
+#: Macros of a bank up to which `deferred` registers count several rows at once, and how many: with
+#: more macros a row fills an update, and holding it back costs more than it saves.
+DEFERRED_MACROS, DEFERRED_ROWS = 2, 4
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class ChipParameters:
         Bits of the low part of a `borrow_gated` register, by default half of them, or of a
         `deferred` one, by default as many as a count has.
     rows_per_update : int, optional
-        Weight rows that a `deferred` register counts at once, a power of two up to 16; by default
-        as many as make 8 bits, 4 at most. The other styles count row by row.
+        Weight rows that a `deferred` register counts at once, a power of two up to 16; by default 4
+        where a bank has 1 or 2 macros, else 1. The other styles count row by row.
     """
 
     geometry: ChipGeometry = field(default=JEBALI_2024)
@@ -69,10 +67,9 @@ class ChipParameters:
                     "update need style deferred")
             object.__setattr__(self, "rows_per_update", 1)
         elif self.rows_per_update is None:
-            rows = DEFERRED_ROWS
+            rows = DEFERRED_ROWS if macros <= DEFERRED_MACROS else 1
             while rows > 1 and (
-                    macros * rows > DEFERRED_BITS or rows > self.geometry.rows
-                    or (macros * rows).bit_length() >= width):
+                    rows > self.geometry.rows or (macros * rows).bit_length() >= width):
                 rows //= 2
             object.__setattr__(self, "rows_per_update", rows)
         if self.rows_per_update not in ROWS_PER_UPDATE or not isinstance(self.rows_per_update, int):

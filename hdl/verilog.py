@@ -10,6 +10,9 @@ from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, ResetSign
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
+from behavioral_models.geometry import ChipGeometry
+
+from .parameters import ChipParameters
 from .verilog_text import tidy
 from .yosys import run_script
 
@@ -80,9 +83,19 @@ class _Exporter:
 
     def __init__(self):
         self.modules = {}
+        self._names = {}  # of what was converted, by what it was made with
 
     def add(self, fragment, component, local_name):
         """Convert one component's fragment; return its module's name."""
+        made_with = _made_with(component)
+        if made_with not in self._names:
+            name = self._convert(fragment, component, local_name)
+            if made_with is None:
+                return name
+            self._names[made_with] = name
+        return self._names[made_with]
+
+    def _convert(self, fragment, component, local_name):
         for index, (child, child_name, location) in enumerate(fragment.subfragments):
             owner = _component_of(child)
             if owner is None:
@@ -146,6 +159,21 @@ class _Exporter:
                 domain = "sync" if clock == "clk" else clock.removesuffix("_clk")
                 pins[f"i_{clock}"] = ClockSignal(domain)
         return Instance(name, **pins)
+
+
+def _made_with(component):
+    """Class and constructor's values of a component of ours, None where they are not plain data.
+
+    Two that agree are converted once: a chip has thousands of adders.
+    """
+    ours = type(component).__module__.startswith("hdl.")
+    values = {name: value for name, value in vars(component).items()
+              if name not in component.signature.members
+              and not name.startswith(("_MustUse__", "_Component__"))}  # Amaranth's own
+    plain = (int, str, float, tuple, type(None), ChipGeometry, ChipParameters)
+    if not ours or not all(isinstance(value, plain) for value in values.values()):
+        return None
+    return (type(component), tuple(sorted(values.items(), key=lambda item: item[0])))
 
 
 def _outer_domains():

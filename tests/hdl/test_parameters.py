@@ -51,9 +51,9 @@ def test_width_of_a_count(macros, bits):
 
 @pytest.mark.parametrize(
     "macros, width, rows",
-    [(1, 8, 4), (2, 8, 4), (3, 8, 2), (4, 8, 2), (5, 8, 1), (16, 8, 1), (2, 4, 2), (1, 2, 1)],
+    [(1, 8, 4), (2, 8, 4), (3, 8, 1), (4, 8, 1), (16, 8, 1), (2, 4, 2), (1, 2, 1)],
 )
-def test_rows_of_an_update_make_at_most_8_bits_and_4_rows(macros, width, rows):
+def test_rows_of_an_update_are_4_with_few_macros(macros, width, rows):
     """Fewer where the register could not count them: 8 bits want 5 of it, sign included."""
     geometry = ChipGeometry(1, macros, rows=8, columns=1, max_inputs=2 ** (width - 1) - 1)
     assert geometry.register_width == width
