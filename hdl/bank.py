@@ -161,14 +161,14 @@ class Bank(wiring.Component):
         with m.If(update):
             m.d.sync += inverted.eq(~self.shift)
         start = {name: Signal(name=name)
-                 for name in ("keep", "flip", "double", "double_flip", "ones")}
+                 for name in ("keep", "flip", "doubled", "doubled_flip", "ones")}
         continues = update & ~self.clear
         load_value = Signal(width)
         m.d.comb += [
             start["keep"].eq(~update | (continues & ~self.shift & inverted)),
             start["flip"].eq(continues & ~self.shift & ~inverted),
-            start["double"].eq(continues & self.shift & ~inverted),
-            start["double_flip"].eq(continues & self.shift & inverted),
+            start["doubled"].eq(continues & self.shift & ~inverted),
+            start["doubled_flip"].eq(continues & self.shift & inverted),
             start["ones"].eq(update & self.clear & ~self.shift),
             load_value.eq(self.load_value ^ (inverted & self.load).replicate(width)),
         ]

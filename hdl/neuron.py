@@ -136,8 +136,8 @@ class CountingRegister(wiring.Component):
     subtracted then: ~(register - count) = ~register + count. Which of the two it holds is known to
     its bank, which says what a step starts from; in a cycle of the clock domain ``neurons``
 
-    value <- `count` + (value if `keep`, ~value if `flip`, 2 value if `double`, 2 ~value if
-    `double_flip`, -1 if `ones`, `load_value` if `load`, else 0)
+    value <- `count` + (value if `keep`, ~value if `flip`, 2 value if `doubled`, 2 ~value if
+    `doubled_flip`, -1 if `ones`, `load_value` if `load`, else 0)
 
     The high part is clocked only when a count carries into it, when a shift or flip may change it,
     and by `ones` and `load`. Modulo 2 ** width, without reset.
@@ -153,7 +153,7 @@ class CountingRegister(wiring.Component):
 
     Members
     -------
-    keep, flip, double, double_flip, ones : In(1)
+    keep, flip, doubled, doubled_flip, ones : In(1)
         One of them at most.
     load : In(1)
         Of this register alone, whatever the others do.
@@ -179,8 +179,8 @@ class CountingRegister(wiring.Component):
         super().__init__({
             "keep": In(1),
             "flip": In(1),
-            "double": In(1),
-            "double_flip": In(1),
+            "doubled": In(1),
+            "doubled_flip": In(1),
             "ones": In(1),
             "load": In(1),
             "count": In(range(bits + 1)),
@@ -201,8 +201,8 @@ class CountingRegister(wiring.Component):
             base.eq(
                 (self.value & keep.replicate(width))
                 | (~self.value & self.flip.replicate(width))
-                | (Cat(C(0, 1), self.value)[:width] & self.double.replicate(width))
-                | (Cat(C(0, 1), ~self.value)[:width] & self.double_flip.replicate(width))
+                | (Cat(C(0, 1), self.value)[:width] & self.doubled.replicate(width))
+                | (Cat(C(0, 1), ~self.value)[:width] & self.doubled_flip.replicate(width))
                 | self.ones.replicate(width)
                 | self.load_value),
         ]
@@ -227,8 +227,8 @@ class CountingRegister(wiring.Component):
 
         high_step = Signal()
         m.d.comb += high_step.eq(
-            into_high | ~(self.keep | self.double) | self.load
-            | (self.double & (high.any() | low[-1])))
+            into_high | ~(self.keep | self.doubled) | self.load
+            | (self.doubled & (high.any() | low[-1])))
         gated_domain(m, "high_part", high_step, of="neurons")
         m.d.neurons += low.eq(Cat(sums[:split]))
         m.d.high_part += high.eq(Cat(sums[split:]))

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ _MAIN = Path(__file__).parent / "chip_main.cpp"
 
 
 def build_chip(
-    parameters: ChipParameters, trace: bool = False, verilog: Path | None = None
+    parameters: ChipParameters,
+    trace: bool = False,
+    verilog: Path | None = None,
+    quick: bool | None = None,
 ) -> Path:
     """Build the simulator of a chip, or find it built.
 
@@ -55,7 +59,10 @@ def build_chip(
     trace : bool
         With waveforms, several times slower.
     verilog : Path, optional
-        Folder that `hdl.generate` wrote for these parameters; made anew where not given.
+        Folder that `hdl.generate` wrote for these parameters; made anew where not given. Any other
+        with a file list `chip.f` and a module `heliobit_chip` will do: a netlist, for one.
+    quick : bool, optional
+        Be quick to build rather than to run; by default only a simulator with waveforms is.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def build_chip(
         flags = ["-O3", "--x-assign", "0", "--x-initial", "0"]
         flags += ["--trace-vcd", "-CFLAGS", "-DTRACE"] if trace else []
         # who wants a waveform looks at a few inferences: quick to build there, quick to run else
-        optimise = "OPT_FAST=-O0" if trace else "OPT_FAST=-O2"
+        optimise = "OPT_FAST=-O0" if (trace if quick is None else quick) else "OPT_FAST=-O2"
         made_from.update(" ".join([*flags, optimise, tools.verilator_version()]).encode())
         home = (BUILD / "verilated" / made_from.hexdigest()[:16]).resolve()
         program = home / "chip"
@@ -223,6 +230,8 @@ class VerilatedChip(HostExecutor):
         Write a waveform of the first `trace_cycles` cycles here (VCD).
     timeout_s : float
         How long the chip may stay silent.
+    arguments : sequence of str
+        For the simulator, besides: `+name=value` is for `$value$plusargs` in the Verilog.
     """
 
     def __init__(
@@ -233,6 +242,7 @@ class VerilatedChip(HostExecutor):
         trace: Path | None = None,
         trace_cycles: int = 2000,
         timeout_s: float = 60.0,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.parameters = parameters
         self._folder = tempfile.TemporaryDirectory()
@@ -241,6 +251,7 @@ class VerilatedChip(HostExecutor):
         self._command += ["--statistics", self._statistics_file]
         if trace is not None:
             self._command += ["--trace", trace, "--trace-cycles", str(trace_cycles)]
+        self._command += arguments
         #: Cycles simulated, and the seconds that took, as far as simulators have been closed.
         self.statistics: dict[str, float] = {}
         try:

@@ -58,7 +58,7 @@ def simulate(deck: str) -> dict[str, NDArray[np.float64]]:
         done = subprocess.run(
             [program, "-n", "-b", "-r", raw, path],
             cwd=folder, capture_output=True, text=True, check=False,
-            env=dict(os.environ, OMP_NUM_THREADS="1"),  # one core, whatever else runs
+            env=dict(os.environ, OMP_NUM_THREADS="1", OMP_THREAD_LIMIT="1"),  # one core
         )  # fmt: skip
         said = done.stdout + done.stderr
         if done.returncode or not raw.exists() or "aborted" in said.lower():
