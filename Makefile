@@ -6,10 +6,14 @@ TIMING ?= 1
 STYLE ?= enabled
 CHIP = --geometry $(GEOMETRY) --timing $(TIMING) --style $(STYLE)
 
+# synthesis takes the style that spends least, unless STYLE is given
+MAPPED = --geometry $(GEOMETRY) --timing $(TIMING) \
+  --style $(if $(filter file,$(origin STYLE)),deferred,$(STYLE))
+
 PY = $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: all help setup digits mnist verilog sim trace bench figures spice test lint docs check \
+.PHONY: all help setup digits mnist verilog sim trace bench figures spice netlist equivalence report librelane test lint docs check \
   train-setup train clean
 .DEFAULT_GOAL := all
 
@@ -64,11 +68,19 @@ figures: $(VENV)/figures  ## every experiment's data and picture, in build/figur
 	@$(PY) -m sim figure all
 spice: $(VENV)/spice  ## sense amplifier and level shifter in ngspice: every point (resumes)
 	@$(PY) -m sim.spice sweep
+netlist: $(VENV)/core  ## the chip in library cells (LIBERTY; GEOMETRY, TIMING, STYLE=deferred)
+	@$(PY) -m synthesis netlist $(MAPPED)
+equivalence: $(VENV)/core  ## that netlist proved equal to the RTL, block by block
+	@$(PY) -m synthesis equivalence $(MAPPED)
+report: $(VENV)/core  ## area, timing and energy on one page, build/report (LIBERTY)
+	@$(PY) -m synthesis report $(MAPPED)
+librelane: $(VENV)/core  ## a LibreLane design with latches for memristors, build/librelane; not run here
+	@$(PY) -m synthesis.librelane build/librelane --geometry $(GEOMETRY) --timing $(TIMING)
 test: $(VENV)/test  ## run the tests
 	@$(PY) -m pytest
 lint: $(VENV)/test  ## ruff and mypy
 	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check behavioral_models networks sim
+	@$(PY) -m ruff format --check behavioral_models networks sim synthesis
 	@$(PY) -m mypy
 docs: $(VENV)/test  ## build the documentation, links and generated tables checked
 	@$(PY) docs/generate.py --check

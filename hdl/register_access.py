@@ -99,8 +99,7 @@ class RegisterAccess(wiring.Component):
                     m.d.sync += [self.select.eq(0), passed.eq(passed | self.bank)]
             with m.If(self.done):
                 m.d.sync += passed.eq(0)
-        begun = Signal()  # else there is nothing to clear, and the registers' clocks can rest
-        m.d.comb += begun.eq((position != 0) | (self.select != 0) | (passed != 0))
-        with m.If(~self.reading & ~self.writing & begun):
+        # Where there is nothing to clear the registers' clocks can rest.
+        with m.If(~self.reading & ~self.writing & Cat(position, self.select, passed).any()):
             m.d.sync += [position.eq(0), self.select.eq(0), passed.eq(0)]
         return m

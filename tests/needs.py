@@ -77,6 +77,7 @@ NEEDS = {
     "wfdb": _module("wfdb", "pip install wfdb"),
     "qonnx": _module("qonnx", "pip install -e .[qonnx]"),
     "brevitas": _module("brevitas", "pip install -e .[qonnx]"),
+    "leflib": _module("sc_leflib", "pip install sc-leflib"),
     "ngspice": _program("ngspice", "ngspice"),
     "sky130": _sky130,
     "opensta": _program("sta", "opensta"),
