@@ -105,7 +105,8 @@ def measure(point: Point, library: Library) -> dict[str, Any]:
     -------
     dict
         `parameters`, `workload`, `delays`, `area` by block (cells, um2, flip-flops),
-        `core_area_um2`, `cycles`, `inferences`, `useful_macs`, `energy` by kind of wires (`EnergyReport.as_dict`).
+        `core_area_um2`, `cycles`, `inferences`, `useful_macs`, `energy` by kind of wires
+        (`EnergyReport.as_dict`).
     """
     path = _kept("points", [asdict(point), library.sha256])
     if path.exists():
