@@ -75,7 +75,7 @@ equivalence: $(VENV)/core  ## that netlist proved equal to the RTL, block by blo
 report: $(VENV)/core  ## area, timing and energy on one page, build/report (LIBERTY)
 	@$(PY) -m synthesis report $(MAPPED)
 librelane: $(VENV)/core  ## a LibreLane design with latches for memristors, build/librelane; not run here
-	@$(PY) -m synthesis.librelane build/librelane --geometry $(GEOMETRY) --timing $(TIMING)
+	@$(PY) -m synthesis.librelane build/librelane $(MAPPED)
 test: $(VENV)/test  ## run the tests
 	@$(PY) -m pytest
 lint: $(VENV)/test  ## ruff and mypy

