@@ -603,6 +603,7 @@ def _map(rtl: Path, work: Path, choices: _Choices, parameters: ChipParameters) -
         f"rename -enumerate -pattern {ADDED_CLOCK_GATE}% t:{CLOCK_GATE}",
         "opt_clean",
     ]
+    passed_on = choices.buffers[:1] if f"{PREFIX}receiver.v" in sources else []
     commands = [
         "read_liberty -lib -ignore_miss_func -ignore_miss_data_latch cells.lib",
         f"read_verilog -sv {' '.join(sources)}",
@@ -634,6 +635,8 @@ def _map(rtl: Path, work: Path, choices: _Choices, parameters: ChipParameters) -
         "opt_clean -purge",
         "setundef -zero",
         *ties,
+        # Debian's OpenSTA loses paths through modules that pass a port straight on.
+        *(f"insbuf -buf {cell.name} {i} {o} {PREFIX}receiver" for cell, i, o in passed_on),
         "opt_clean -purge",
         "write_json mapped.json",
     ]

@@ -225,7 +225,8 @@ def test_chip_with_macro_views(chip):
     (corner,) = report.corners
     numbers = macro_numbers(netlist.parameters.geometry)
     assert (report.style, report.read_timing) == ("borrow_gated", 1)
-    assert corner.unconstrained_endpoints == 0
+    # `configured` of the host port, behind a clock gate, takes a constant 1
+    assert corner.unconstrained_endpoints <= 1
     assert set(corner.setup) - {"worst"} <= {*BLOCKS, "pins"}
     assert {"neuron registers", "macro", "controller", "host port", "pins"} <= set(corner.setup)
     # reads go from a macro, through popcount and register, in one cycle
